@@ -1,0 +1,216 @@
+"""What the actors need from the world. The server implements these; tests may, too.
+
+Every method of a store waits; none of them is called inside a room's mailbox loop. A store
+raises StoreUnavailable when the outcome of a call is unknown or the database cannot be reached.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+import msgspec
+
+from protocol.audit import TargetRecord
+from protocol.errors import CloseCode, Refusal
+from protocol.frames import Error, Ok, OwnFrame, RoomEvent
+from protocol.gating import Preferences
+from protocol.tip_activated import LovenseMode, MembershipTier, TipActivated
+from protocol.tip_menu import TipMenuRow
+from protocol.toy_settings import ModelSettings, PlatformSettings
+
+SessionId = int
+
+
+class StoreUnavailable(Exception):
+    """The database did not answer; whether the work was done is not known."""
+
+
+# ---- ledger ----------------------------------------------------------------------------------
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """One tip to settle. The first five fields are the content that `tip_id` stands for: the
+    same id with other content is refused. Ids of the rows to be written come with it, so that
+    the event can be complete before it is stored.
+
+    `unless_known`: answer from the record if this tip was settled before, else refuse with it
+    and write nothing; `event` is None then.
+    """
+
+    tip_id: str
+    room_id: str
+    broadcast_id: str
+    tipper_id: str
+    amount: int
+    model_id: str
+    model_tokens: int
+    """The model's share of `amount`; the rest is the platform's revenue."""
+    revenue_ref: UUID | None
+    """Id of the revenue entry; None where the platform's part is 0."""
+    event: TipActivated | None
+    unless_known: Refusal | None = None
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The tip stands in the ledger. `first`: this very call wrote it; otherwise `event` and
+    `balance` are those of the first time."""
+
+    event: TipActivated
+    balance: int
+    first: bool
+
+
+SettlementOutcome = Settled | Refusal
+
+
+class LedgerStore(Protocol):
+    async def settle(self, batch: Sequence[Settlement]) -> list[SettlementOutcome]:
+        """One transaction for the whole batch, one outcome each, in order; durable on return."""
+        ...
+
+    async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
+        """Events not yet done by `consumer`, oldest first."""
+        ...
+
+
+class LoyaltyStore(Protocol):
+    async def credit_points(self, events: Sequence[TipActivated]) -> None:
+        """Credit each event's bonusPoints once for ever, and mark the events done for the
+        consumer `loyalty`, in one transaction."""
+        ...
+
+
+# ---- rooms -----------------------------------------------------------------------------------
+
+
+class Broadcast(msgspec.Struct, frozen=True):
+    broadcast_id: str
+    lovense_mode: LovenseMode
+
+
+class PendingActivation(msgspec.Struct, frozen=True):
+    """An event the room has not finished, with what the audit already holds for it."""
+
+    event: TipActivated
+    records: tuple[TargetRecord, ...]
+
+
+class RoomRecord(msgspec.Struct, frozen=True):
+    """All that a room's actor starts from."""
+
+    room_id: str
+    model_id: str
+    model_display_name: str
+    broadcast: Broadcast | None
+    model_settings: ModelSettings
+    platform_settings: PlatformSettings
+    tip_menu: tuple[TipMenuRow, ...]
+    pending: tuple[PendingActivation, ...]
+
+
+class RoomStore(Protocol):
+    async def load_room(self, room_id: str) -> RoomRecord | None:
+        """None: there is no such room."""
+        ...
+
+    async def start_broadcast(self, room_id: str, broadcast: Broadcast) -> None: ...
+
+    async def end_broadcast(self, room_id: str, broadcast_id: str) -> None: ...
+
+    async def save_preferences(self, user_id: str, preferences: Preferences) -> None: ...
+
+    async def append_audit(
+        self, records: Sequence[TargetRecord], finished: Sequence[str]
+    ) -> None:
+        """Append the records (COPY) and mark the tips `finished` done for the consumer `room`,
+        in one transaction."""
+        ...
+
+
+class AuditLog(Protocol):
+    """Where a room writes its audit without waiting: buffered, in bulk, in order."""
+
+    def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+        """Never waits. What is given in one call becomes durable in one transaction."""
+        ...
+
+
+# ---- members ---------------------------------------------------------------------------------
+
+
+class ViewerRecord(msgspec.Struct, frozen=True):
+    """What the database holds of a viewer; a user it does not know has no wallet."""
+
+    preferences: Preferences
+    balance: int | None
+
+
+class UserRecord(msgspec.Struct, frozen=True):
+    """A user as the platform registered it."""
+
+    user_id: str
+    username: str
+    membership_tier: MembershipTier
+
+
+class MemberStore(Protocol):
+    async def load_viewer(self, user_id: str) -> ViewerRecord: ...
+
+    async def load_user(self, user_id: str) -> UserRecord | None: ...
+
+
+class Delivery(Protocol):
+    """A room's way to its members' sockets. Nothing here waits, nothing here fails: a member who
+    is gone or too slow is the sockets' business and comes back as a Leave."""
+
+    def admit(self, room_id: str, session_id: SessionId) -> None:
+        """From now on this session gets the room's events."""
+        ...
+
+    def send(self, session_id: SessionId, frame: OwnFrame | Ok | Error) -> None:
+        """To one member; never dropped."""
+        ...
+
+    def broadcast(self, room_id: str, event: RoomEvent) -> None:
+        """To every admitted session of the room, encoded once."""
+        ...
+
+    def close(self, session_id: SessionId, code: CloseCode) -> None:
+        """Send what is due, then close. A Leave follows."""
+        ...
+
+
+# ---- inspection ------------------------------------------------------------------------------
+
+
+class TipTrace(msgspec.Struct, frozen=True, rename="camel"):
+    """The whole life of a tip: `GET /admin/tips/{tipId}`. Times are UTC, ISO 8601."""
+
+    tip_id: str
+    settled_at: datetime
+    event: TipActivated
+    entries: list[dict[str, Any]]
+    """ledger entries: entryId, accountId, amount, balanceAfter, createdAt"""
+    consumers: list[dict[str, Any]]
+    """consumer, done, doneAt"""
+    targets: list[dict[str, Any]]
+    """one per audit record: targetType, targetId, attempt, state, reason, code, call, fit, at"""
+
+
+class SettingsStore(Protocol):
+    async def load_platform_settings(self) -> PlatformSettings: ...
+
+    async def save_platform_settings(
+        self, settings: PlatformSettings, changes: dict[str, tuple[Any, Any]], who: str
+    ) -> None:
+        """Store, with one history row per change: who, when, name, old, new."""
+        ...
+
+    async def save_model_settings(
+        self,
+        model_id: str,
+        settings: ModelSettings,
+        changes: dict[str, tuple[Any, Any]],
+        who: str,
+    ) -> None: ...

@@ -1,0 +1,175 @@
+"""Every error code and every close code of Tiproom, one table each.
+
+Both tables generate docs/protocol.md and the page's copy (server/web/sdk/codes.js), so that a
+client decides by data: an error says whether trying again makes sense; a close code says by its
+range whether to come back (4000-4499: reconnect, 4500-4999: do not).
+"""
+
+from enum import IntEnum, StrEnum
+from typing import Final, Literal
+
+import msgspec
+
+Cause = Literal["client", "server", "state"]
+
+
+class ErrorCode(StrEnum):
+    """Stable names: a client may switch on them; they never change their meaning."""
+
+    MALFORMED_FRAME = "MALFORMED_FRAME"
+    UNKNOWN_FRAME = "UNKNOWN_FRAME"
+    INVALID_FIELD = "INVALID_FIELD"
+    BODY_TOO_LARGE = "BODY_TOO_LARGE"
+    NOT_FOUND = "NOT_FOUND"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    TOKEN_MISSING = "TOKEN_MISSING"
+    TOKEN_INVALID = "TOKEN_INVALID"
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"
+    FORBIDDEN = "FORBIDDEN"
+    WRONG_ROOM = "WRONG_ROOM"
+    RATE_LIMITED = "RATE_LIMITED"
+    ROOM_UNKNOWN = "ROOM_UNKNOWN"
+    ROOM_OFFLINE = "ROOM_OFFLINE"
+    ROOM_BUSY = "ROOM_BUSY"
+    ROOM_FAILED = "ROOM_FAILED"
+    BROADCAST_STALE = "BROADCAST_STALE"
+    BROADCAST_ACTIVE = "BROADCAST_ACTIVE"
+    SECOND_MODEL_PAGE = "SECOND_MODEL_PAGE"
+    INTEGRATION_CONFLICT = "INTEGRATION_CONFLICT"
+    USER_UNKNOWN = "USER_UNKNOWN"
+    TIP_UNKNOWN = "TIP_UNKNOWN"
+    TIP_CONFLICT = "TIP_CONFLICT"
+    INSUFFICIENT_TOKENS = "INSUFFICIENT_TOKENS"
+    LEDGER_UNAVAILABLE = "LEDGER_UNAVAILABLE"
+    PREFERENCE_HIDDEN = "PREFERENCE_HIDDEN"
+    SETTING_UNKNOWN = "SETTING_UNKNOWN"
+    INTERNAL = "INTERNAL"
+
+
+class ErrorRule(msgspec.Struct, frozen=True):
+    """How one error is answered. `retry`: the same request may succeed later, unchanged."""
+
+    http_status: int
+    cause: Cause
+    retry: bool
+    text: str
+
+
+ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
+    ErrorCode.MALFORMED_FRAME: ErrorRule(400, "client", False, "The message cannot be decoded."),
+    ErrorCode.UNKNOWN_FRAME: ErrorRule(400, "client", False, "No such message type."),
+    ErrorCode.INVALID_FIELD: ErrorRule(422, "client", False, "A field is missing or not allowed."),
+    ErrorCode.BODY_TOO_LARGE: ErrorRule(413, "client", False, "The request is too large."),
+    ErrorCode.NOT_FOUND: ErrorRule(404, "client", False, "There is nothing at this address."),
+    ErrorCode.METHOD_NOT_ALLOWED: ErrorRule(405, "client", False, "Not allowed at this address."),
+    ErrorCode.TOKEN_MISSING: ErrorRule(401, "client", False, "A bearer token is required."),
+    ErrorCode.TOKEN_INVALID: ErrorRule(401, "client", False, "The token is not valid."),
+    ErrorCode.TOKEN_EXPIRED: ErrorRule(401, "client", False, "The token has expired; get a new one."),
+    ErrorCode.FORBIDDEN: ErrorRule(403, "client", False, "The token does not allow this."),
+    ErrorCode.WRONG_ROOM: ErrorRule(403, "client", False, "The token is for another room."),
+    ErrorCode.RATE_LIMITED: ErrorRule(429, "client", True, "Too many requests; wait and try again."),
+    ErrorCode.ROOM_UNKNOWN: ErrorRule(404, "client", False, "There is no such room."),
+    ErrorCode.ROOM_OFFLINE: ErrorRule(409, "state", True, "The room is not live."),
+    ErrorCode.ROOM_BUSY: ErrorRule(503, "server", True, "The room is busy; try again."),
+    ErrorCode.ROOM_FAILED: ErrorRule(503, "server", True, "The room is down; try again later."),
+    ErrorCode.BROADCAST_STALE: ErrorRule(409, "state", False, "That broadcast has ended."),
+    ErrorCode.BROADCAST_ACTIVE: ErrorRule(409, "state", False, "A broadcast is already running."),
+    ErrorCode.SECOND_MODEL_PAGE: ErrorRule(
+        409, "state", False, "The model's page is already open elsewhere."
+    ),
+    ErrorCode.INTEGRATION_CONFLICT: ErrorRule(
+        409, "state", False, "This broadcast runs on another integration."
+    ),
+    ErrorCode.USER_UNKNOWN: ErrorRule(404, "client", False, "There is no such user."),
+    ErrorCode.TIP_UNKNOWN: ErrorRule(404, "client", False, "There is no such tip."),
+    ErrorCode.TIP_CONFLICT: ErrorRule(
+        409, "client", False, "This tipId was used for another tip."
+    ),
+    ErrorCode.INSUFFICIENT_TOKENS: ErrorRule(402, "state", False, "Not enough tokens."),
+    ErrorCode.LEDGER_UNAVAILABLE: ErrorRule(
+        503, "server", True, "The outcome is unknown; send the same tipId again."
+    ),
+    ErrorCode.PREFERENCE_HIDDEN: ErrorRule(
+        409, "state", False, "This preference is not available now; nothing was changed."
+    ),
+    ErrorCode.SETTING_UNKNOWN: ErrorRule(422, "client", False, "There is no such setting."),
+    ErrorCode.INTERNAL: ErrorRule(500, "server", True, "The server failed; it has been logged."),
+}
+
+
+class Refusal(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """Why a request was not done. `field`: dotted path of the offending field. `detail`: a short
+    reason in plain words; it never quotes what the client sent, nor internals."""
+
+    code: ErrorCode
+    field: str | None = None
+    detail: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The reason for people: the detail, else the table's sentence."""
+        return self.detail or ERRORS[self.code].text
+
+
+class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault of ours
+    """Raised where a request ends early; carries the answer to send."""
+
+    def __init__(
+        self, code: ErrorCode, field: str | None = None, detail: str | None = None
+    ) -> None:
+        super().__init__(code.value)
+        self.refusal = Refusal(code, field, detail)
+
+
+class CloseCode(IntEnum):
+    """WebSocket close codes of our own range. Below 4500 the client reconnects."""
+
+    GOING_AWAY = 4000
+    SLOW_CONSUMER = 4001
+    HEARTBEAT_LOST = 4002
+    CONNECT_TIMEOUT = 4003
+    TOKEN_EXPIRED = 4004
+    ROOM_RESTARTING = 4005
+    FLOOD = 4006
+    TOKEN_INVALID = 4500
+    WRONG_ROOM = 4501
+    SECOND_MODEL_PAGE = 4502
+    INTEGRATION_CONFLICT = 4503
+    BAD_FRAMES = 4504
+    ROOM_UNKNOWN = 4505
+    ROOM_FAILED = 4506
+    KICKED = 4507
+
+
+class CloseRule(msgspec.Struct, frozen=True):
+    """What one close code means; `text` goes out as the close reason (<= 123 bytes)."""
+
+    cause: Cause
+    text: str
+
+
+CLOSE_RECONNECT_MAX: Final = 4499
+
+CLOSES: Final[dict[CloseCode, CloseRule]] = {
+    CloseCode.GOING_AWAY: CloseRule("server", "the server is going away; come back"),
+    CloseCode.SLOW_CONSUMER: CloseRule("client", "too slow to take what the room sends"),
+    CloseCode.HEARTBEAT_LOST: CloseRule("client", "no sign of life"),
+    CloseCode.CONNECT_TIMEOUT: CloseRule("client", "no connect message in time"),
+    CloseCode.TOKEN_EXPIRED: CloseRule("client", "the token has expired; come back with a new one"),
+    CloseCode.ROOM_RESTARTING: CloseRule("server", "the room restarts; come back"),
+    CloseCode.FLOOD: CloseRule("client", "too many messages"),
+    CloseCode.TOKEN_INVALID: CloseRule("client", "the token is not valid"),
+    CloseCode.WRONG_ROOM: CloseRule("client", "the token is for another room"),
+    CloseCode.SECOND_MODEL_PAGE: CloseRule("state", "the model's page is already open"),
+    CloseCode.INTEGRATION_CONFLICT: CloseRule("state", "the broadcast runs on another integration"),
+    CloseCode.BAD_FRAMES: CloseRule("client", "too many messages that cannot be understood"),
+    CloseCode.ROOM_UNKNOWN: CloseRule("client", "there is no such room"),
+    CloseCode.ROOM_FAILED: CloseRule("server", "the room is closed after repeated failures"),
+    CloseCode.KICKED: CloseRule("state", "removed from the room"),
+}
+
+
+def reconnects(code: int) -> bool:
+    """Whether a client closed with `code` comes back. Codes outside our range (1000-2999) do:
+    they are the network's, not a decision of ours."""
+    return not CLOSE_RECONNECT_MAX < code <= 4999

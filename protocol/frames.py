@@ -1,0 +1,348 @@
+"""Everything that travels over a member's socket, as tagged unions (field `type`).
+
+Client to server: a frame with a `ref` asks; exactly one `ok` or `error` with that ref answers.
+Server to client, three kinds that never mix: *answers* (`ok`, `error`; carry a ref), *room
+events* (carry the room's `epoch` and `offset`; everyone gets the same bytes), and *own frames*
+(only this member's: snapshot, gates, commands, balance).
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from protocol.errors import ErrorCode
+from protocol.gating import Gates
+from protocol.lovense import TOYS_MAX, Level, ReportedSettings, ReportedToy, Short, Toy, VendorCall
+from protocol.tip_activated import (
+    Amount,
+    Id,
+    LovenseMode,
+    MembershipTier,
+    ViewerSyncMode,
+)
+
+Ref = Annotated[int, Meta(ge=1, le=2**53 - 1)]
+Token = Annotated[str, Meta(max_length=4096)]
+EpochMs = int
+"""Milliseconds since 1970-01-01 UTC."""
+
+
+# ---- client -> server ------------------------------------------------------------------------
+
+
+class _Client(
+    msgspec.Struct, frozen=True, rename="camel", tag_field="type", forbid_unknown_fields=True
+):
+    pass
+
+
+class Resume(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Where a returning client stopped: the last `epoch` and `offset` that it saw."""
+
+    epoch: str
+    offset: Annotated[int, Meta(ge=0)]
+
+
+class Connect(_Client, tag="connect"):
+    """The first frame of every socket, within the handshake time. A model's page names the one
+    integration that it runs; a viewer's page leaves it out."""
+
+    ref: Ref
+    token: Token
+    integration: LovenseMode | None = None
+    resume: Resume | None = None
+
+
+class RefreshToken(_Client, tag="refreshToken"):
+    """A newer token for the same user, role and room; the socket stays."""
+
+    ref: Ref
+    token: Token
+
+
+class Tip(_Client, tag="tip"):
+    """A tip of the viewer who is connected. The same tipId again is answered as the first time.
+
+    `ok` carries a TipReceipt.
+    """
+
+    ref: Ref
+    tip_id: Id
+    broadcast_id: Id
+    amount: Amount
+
+
+class SetPreferences(_Client, tag="setPreferences"):
+    """A viewer's toggles; a field that is left out stays. `ok` carries the Preferences."""
+
+    ref: Ref
+    react_to_my_tips: bool | None = None
+    feel_all_tips: bool | None = None
+
+
+class ReportToys(_Client, tag="reportToys"):
+    """All toys that the page's integration knows now; replaces the last report."""
+
+    ref: Ref
+    toys: Annotated[tuple[ReportedToy, ...], Meta(max_length=TOYS_MAX)]
+
+
+class ReportSettings(_Client, tag="reportSettings"):
+    """The model's own levels and specials, as her integration gives them; None: it has none.
+    Sent on ready and on every change; replaces the last report."""
+
+    ref: Ref
+    settings: ReportedSettings | None
+
+
+class CommandAccepted(_Client, tag="commandAccepted"):
+    """The page has the command and will run it, or has run it before."""
+
+    command_id: Short
+
+
+class CommandActivated(_Client, tag="commandActivated"):
+    """The toy reacts: the integration's own evidence was seen."""
+
+    command_id: Short
+
+
+class CommandFailed(_Client, tag="commandFailed"):
+    command_id: Short
+    code: Short
+
+
+class StopToys(_Client, tag="stopToys"):
+    """A model: stop everything in the room and pause the queue. A viewer: stop the own toy."""
+
+    ref: Ref
+
+
+class ResumeToys(_Client, tag="resumeToys"):
+    """The model: the queue goes on."""
+
+    ref: Ref
+
+
+class StartBroadcast(_Client, tag="startBroadcast"):
+    """The model goes live, with exactly one integration for the whole broadcast.
+
+    `ok` carries a BroadcastStarted. The page then connects anew with that integration, if it
+    runs another one.
+    """
+
+    ref: Ref
+    lovense_mode: LovenseMode
+
+
+class EndBroadcast(_Client, tag="endBroadcast"):
+    ref: Ref
+
+
+ClientFrame = (
+    Connect
+    | RefreshToken
+    | Tip
+    | SetPreferences
+    | ReportToys
+    | ReportSettings
+    | CommandAccepted
+    | CommandActivated
+    | CommandFailed
+    | StopToys
+    | ResumeToys
+    | StartBroadcast
+    | EndBroadcast
+)
+
+# ---- server -> client: answers ---------------------------------------------------------------
+
+
+class _Server(msgspec.Struct, frozen=True, rename="camel", tag_field="type"):
+    pass
+
+
+class Ok(_Server, tag="ok"):
+    """Done. `result` depends on what was asked; None where there is nothing to say."""
+
+    ref: int
+    result: Any = None
+
+
+class Error(_Server, tag="error"):
+    """Not done, nothing changed. `ref` is None where the frame had none that could be read.
+    `retry`: the same frame may succeed later. `retry_after_s`: not before."""
+
+    ref: int | None
+    code: ErrorCode
+    text: str
+    retry: bool
+    field: str | None = None
+    retry_after_s: float | None = None
+
+
+class TipReceipt(msgspec.Struct, frozen=True, rename="camel"):
+    """The answer to a tip, over a socket and over HTTP; a repeat gets the same bytes."""
+
+    tip_id: str
+    amount: int
+    balance: int
+    """The tipper's tokens right after this tip."""
+    item_name: str
+    timestamp: str
+
+
+class BroadcastStarted(msgspec.Struct, frozen=True, rename="camel"):
+    broadcast_id: str
+    lovense_mode: LovenseMode
+
+
+# ---- server -> client: room events, the same bytes for everyone -------------------------------
+
+
+class _RoomEvent(_Server):
+    epoch: str
+    offset: int
+
+
+class TipNotice(_RoomEvent, tag="tipNotice"):
+    """The public part of a settled tip: nothing else of it reaches other members."""
+
+    username: str
+    amount: int
+    item_name: str
+    description_public: str
+    timestamp: str
+
+
+class RoomChanged(_RoomEvent, tag="roomChanged"):
+    """The room's public state after a change."""
+
+    room: "RoomView"
+
+
+class PresenceChanged(_RoomEvent, tag="presenceChanged"):
+    """How many viewers are here now; each counts once, however many tabs."""
+
+    viewers: int
+
+
+RoomEvent = TipNotice | RoomChanged | PresenceChanged
+
+# ---- server -> client: own frames ------------------------------------------------------------
+
+
+class TipOption(msgspec.Struct, frozen=True, rename="camel"):
+    """One button of the viewer's page: an amount and what it does."""
+
+    amount: int
+    description: str
+    has_vibration: bool
+
+
+class RoomView(msgspec.Struct, frozen=True, rename="camel"):
+    """What everyone may know of a room. `toys_paused`: the model has stopped all toys."""
+
+    room_id: str
+    model_id: str
+    model_display_name: str
+    live: bool
+    broadcast_id: str | None
+    lovense_mode: LovenseMode | None
+    viewer_sync_mode: ViewerSyncMode
+    enable_lovense: bool
+    toys_paused: bool
+    model_toy_connected: bool
+    tip_options: tuple[TipOption, ...]
+
+
+class SelfView(msgspec.Struct, frozen=True, rename="camel"):
+    """What a member knows of himself. `balance` is None for a model's page."""
+
+    user_id: str
+    username: str
+    role: Literal["viewer", "model"]
+    membership_tier: MembershipTier
+    balance: int | None
+    toy_connected: bool
+    react_to_my_tips: bool
+    feel_all_tips: bool
+    gates: Gates
+
+
+class Snapshot(_Server, tag="snapshot"):
+    """The first own frame after `connect` succeeds; room events after it are later than it.
+    `recovered`: the events since `resume` follow; otherwise this snapshot replaces all state."""
+
+    epoch: str
+    offset: int
+    recovered: bool
+    server_time: EpochMs
+    room: RoomView
+    self: SelfView
+    viewers: int
+
+
+class SelfChanged(_Server, tag="selfChanged"):
+    """The viewer's own state after a change: gates, preferences, balance, toy."""
+
+    self: SelfView
+
+
+class Command(_Server, tag="command"):
+    """Run one vendor call, once: a page that has run this `command_id` before answers as it did
+    then. Not to be started after `expires_at`."""
+
+    command_id: str
+    tip_id: str
+    attempt: int
+    call: VendorCall
+    duration_sec: int
+    expires_at: EpochMs
+
+
+class ToysStopped(_Server, tag="stop"):
+    """Stop now: forget commands that wait, make `call` if there is one, start nothing until the
+    next command."""
+
+    call: VendorCall | None
+
+
+class QueueChanged(_Server, tag="queueChanged"):
+    """To the model: the activation queue. `playing`: tipId of what plays."""
+
+    waiting: int
+    playing: str | None
+    paused: bool
+    next_in_s: float | None
+
+
+class ActivationChanged(_Server, tag="activationChanged"):
+    """To the tipper: how the own tip fares. `state`: queued, playing, done or not_played;
+    `position` counts from 1 while it waits."""
+
+    tip_id: str
+    state: Literal["queued", "playing", "done", "not_played"]
+    position: int | None = None
+    wait_s: float | None = None
+    reason: str | None = None
+
+
+class ModelToysChanged(_Server, tag="modelToysChanged"):
+    """To the model: her toys and levels as the server understood them."""
+
+    toys: tuple[Toy, ...]
+    levels: tuple[Level, ...]
+
+
+OwnFrame = (
+    Snapshot
+    | SelfChanged
+    | Command
+    | ToysStopped
+    | QueueChanged
+    | ActivationChanged
+    | ModelToysChanged
+)
+ServerFrame = Ok | Error | RoomEvent | OwnFrame

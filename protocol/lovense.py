@@ -1,0 +1,354 @@
+"""From a vibration to one vendor call, for the three Lovense integrations (spec 4).
+
+The Cam Extension and Cam Kit take only *tip amounts*: strength and time are the model's own
+settings. So a wanted vibration is expressed as an amount that those settings map to the nearest
+reaction, and how near it is (`Fit`) is audited. The Basic SDK of a viewer takes the strength and
+the time of each command. Read `model_call` and `viewer_call`; the rest serves them.
+
+The vendor's types are loose (numbers as strings, four spellings of "connected"); `Reported*` are
+the shapes as pages report them, `read_toys` and `read_level_map` make them strict.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from protocol.audit import Reason
+from protocol.tip_activated import AMOUNT_MAX, LovenseMode
+from protocol.vibration import STRENGTH_MAX, Vibration, VibrationType
+
+TOYS_MAX: Final = 16
+LEVELS_MAX: Final = 64
+
+Short = Annotated[str, Meta(max_length=64)]
+Loose = int | float | Short | bool | None
+"""A vendor number or flag, however it comes."""
+
+
+class Integration(StrEnum):
+    EXTENSION = "EXTENSION"
+    CAM_KIT = "CAM_KIT"
+    BASIC_SDK = "BASIC_SDK"
+
+
+class VendorCall(msgspec.Struct, frozen=True, rename="camel"):
+    """One call of the vendor's script: `method(*args)`, names and order as documented."""
+
+    integration: Integration
+    method: str
+    args: tuple[Any, ...]
+
+
+class Fit(msgspec.Struct, frozen=True, rename="camel"):
+    """How well a call expresses what was wanted. `level`: the level or special that is used.
+    The differences are absolute: strength steps of 0..20, and seconds."""
+
+    kind: Literal["exact", "nearest", "none"]
+    level: str | None = None
+    strength_difference: int | None = None
+    seconds_difference: float | None = None
+
+
+class Fitted(msgspec.Struct, frozen=True):
+    """A call with its fit; or no call, and the reason."""
+
+    call: VendorCall | None
+    fit: Fit
+    reason: Reason | None = None
+
+
+# ---- toys ------------------------------------------------------------------------------------
+
+
+class ReportedToy(msgspec.Struct, frozen=True, rename="camel"):
+    """One toy as a page reports it: the union of what the three integrations send."""
+
+    id: Short
+    name: Short = ""
+    type: Short | None = None
+    toy_type: Short | None = None
+    nick_name: Short | None = None
+    nickname: Short | None = None
+    status: Loose = None
+    connected: Loose = None
+    battery: Loose = None
+
+
+class Toy(msgspec.Struct, frozen=True, rename="camel"):
+    """One toy, normalised. `battery` is a percentage 0..100, None where it is not reported."""
+
+    toy_id: str
+    name: str
+    toy_type: str
+    nickname: str
+    connected: bool
+    battery: int | None
+
+
+_ON: Final = frozenset({"1", "on", "true", "online", "connected"})
+
+
+def read_toys(reported: tuple[ReportedToy, ...]) -> tuple[Toy, ...]:
+    """The toys, with the vendor's spellings made one. Unreadable batteries become None."""
+    return tuple(_read_toy(toy) for toy in reported)
+
+
+def _read_toy(toy: ReportedToy) -> Toy:
+    flag = toy.connected if toy.connected is not None else toy.status
+    battery = _number(toy.battery)
+    return Toy(
+        toy_id=toy.id,
+        name=toy.name or toy.id,
+        toy_type=(toy.toy_type or toy.type or "").lower(),
+        nickname=toy.nickname or toy.nick_name or "",
+        connected=str(flag).lower() in _ON,
+        battery=None if battery is None or not 0 <= battery <= 100 else int(battery),
+    )
+
+
+# ---- the model's own level map ---------------------------------------------------------------
+
+
+class ReportedSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """`getSettings()` of the Extension and of Cam Kit, untouched."""
+
+    levels: Annotated[dict[Short, dict[Short, Loose]], Meta(max_length=LEVELS_MAX)] = {}
+    special: Annotated[dict[Short, dict[Short, Loose]], Meta(max_length=LEVELS_MAX)] = {}
+
+
+class Level(msgspec.Struct, frozen=True, rename="camel"):
+    """Tips of `amountMin`..`amountMax` tokens run the toy at `strength` (0..20) for `seconds`."""
+
+    name: str
+    amount_min: int
+    amount_max: int
+    strength: int
+    seconds: float
+
+
+class Special(msgspec.Struct, frozen=True, rename="camel"):
+    """A tip of exactly `amount` tokens plays the named special. `seconds`: None if not given."""
+
+    name: str
+    amount: int
+    seconds: float | None
+
+
+class LevelMap(msgspec.Struct, frozen=True, rename="camel"):
+    """What the model's settings make of each amount; only what is enabled."""
+
+    levels: tuple[Level, ...]
+    specials: tuple[Special, ...]
+
+
+def read_level_map(reported: ReportedSettings) -> LevelMap | None:
+    """The usable part of the settings: readable, enabled, inside the ranges. None if nothing is.
+
+    Cam Kit's specials have no `enable`: there, being listed is being enabled. A last level may
+    have no upper end ("infinity"); it then ends at the largest tip.
+    """
+    levels = tuple(
+        found for name, raw in reported.levels.items() if (found := _level(name, raw)) is not None
+    )
+    specials = tuple(
+        found
+        for name, raw in reported.special.items()
+        if (found := _special(name, raw)) is not None
+    )
+    return LevelMap(levels, specials) if levels or specials else None
+
+
+def _level(name: str, raw: dict[str, Loose]) -> Level | None:
+    low, seconds, strength = (_number(raw.get(key)) for key in ("min", "time", "vLevel"))
+    high = _number(raw.get("max"))
+    if low is None or seconds is None or strength is None:
+        return None
+    amount_min = max(int(low), 1)
+    amount_max = AMOUNT_MAX if high is None else min(int(high), AMOUNT_MAX)
+    if amount_min > amount_max or seconds <= 0 or not 0 < strength <= STRENGTH_MAX:
+        return None
+    return Level(name, amount_min, amount_max, int(strength), seconds)
+
+
+def _special(name: str, raw: dict[str, Loose]) -> Special | None:
+    if "enable" in raw and str(raw["enable"]).lower() not in _ON:
+        return None
+    amount = _number(raw.get("token"))
+    if amount is None or not 1 <= amount <= AMOUNT_MAX:
+        return None
+    return Special(name, int(amount), _number(raw.get("time")))
+
+
+def _number(value: Loose) -> float | None:
+    """The finite number that a loose vendor value means, or None."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if abs(number) < 1e9 else None
+
+
+# ---- calls on the model's page ---------------------------------------------------------------
+
+
+def model_call(
+    mode: LovenseMode,
+    vibration: Vibration,
+    level_map: LevelMap | None,
+    tip_amount: int,
+    tipper_name: str,
+) -> Fitted:
+    """The `receiveTip` that comes nearest to `vibration` on this model's settings.
+
+    LEVEL and PATTERN: the level nearest in strength (a pattern by its mean), ties to the nearer
+    time. PRESET: the special of that name. `tip_amount` itself is passed where the chosen level
+    covers it. No settings, no fitting entry: no call, and a reason; never a made-up amount.
+    """
+    if level_map is None:
+        return Fitted(None, Fit("none"), Reason.NO_LEVEL_MAP)
+    if vibration.type is VibrationType.PRESET:
+        special = next((s for s in level_map.specials if s.name == vibration.preset_name), None)
+        if special is None:
+            return Fitted(None, Fit("none"), Reason.PRESET_UNAVAILABLE)
+        seconds_off = (
+            None if special.seconds is None else abs(special.seconds - vibration.duration_sec)
+        )
+        exact = seconds_off is None or seconds_off == 0
+        fit = Fit("exact" if exact else "nearest", special.name, 0, seconds_off)
+        return Fitted(_receive_tip(mode, special.amount, tipper_name), fit)
+
+    taken = frozenset(special.amount for special in level_map.specials)
+    candidates = [
+        (level, amount)
+        for level in level_map.levels
+        if (amount := _amount_within(level, tip_amount, taken)) is not None
+    ]
+    if not candidates:
+        return Fitted(None, Fit("none"), Reason.NO_LEVEL_MAP)
+    wanted = vibration.wanted_strength
+    level, amount = min(
+        candidates,
+        key=lambda each: (
+            abs(each[0].strength - wanted),
+            abs(each[0].seconds - vibration.duration_sec),
+            each[0].amount_min,
+        ),
+    )
+    strength_off = abs(level.strength - wanted)
+    seconds_off = abs(level.seconds - vibration.duration_sec)
+    exact = (
+        strength_off == 0 and seconds_off == 0 and vibration.type is VibrationType.LEVEL
+    )
+    fit = Fit("exact" if exact else "nearest", level.name, strength_off, seconds_off)
+    return Fitted(_receive_tip(mode, amount, tipper_name), fit)
+
+
+def model_stop_call(
+    mode: LovenseMode, level_map: LevelMap | None, tipper_name: str
+) -> VendorCall | None:
+    """These integrations document no stop; a model who priced the special `clear` has one.
+
+    None where she has not: then the page can only withhold what comes next, and says so.
+    """
+    specials = level_map.specials if level_map is not None else ()
+    clear = next((special for special in specials if special.name == "clear"), None)
+    return None if clear is None else _receive_tip(mode, clear.amount, tipper_name)
+
+
+def _amount_within(level: Level, tip_amount: int, taken: frozenset[int]) -> int | None:
+    """An amount that this level covers and no special claims: the tip's own if it is one."""
+    if level.amount_min <= tip_amount <= level.amount_max and tip_amount not in taken:
+        return tip_amount
+    # One more step than there are specials must find a free amount, if there is one.
+    last = min(level.amount_max, level.amount_min + len(taken))
+    return next(
+        (amount for amount in range(level.amount_min, last + 1) if amount not in taken), None
+    )
+
+
+def _receive_tip(mode: LovenseMode, amount: int, tipper_name: str) -> VendorCall:
+    if mode is LovenseMode.EXTENSION:
+        return VendorCall(Integration.EXTENSION, "receiveTip", (amount, tipper_name))
+    return VendorCall(Integration.CAM_KIT, "receiveTip", (tipper_name, amount))
+
+
+# ---- calls on a viewer's page ----------------------------------------------------------------
+
+VENDOR_SECONDS_MIN: Final = 1.1
+"""The Basic SDK wants more than 1 s, and reads 0 as "for ever"."""
+
+_RANGE_MAX: Final = {
+    "vibrate": 20,
+    "rotate": 20,
+    "pump": 3,
+    "thrusting": 20,
+    "fingering": 20,
+    "suction": 20,
+    "oscillate": 20,
+    "depth": 3,
+    "stroke": 100,
+}
+
+_FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
+    "nora": ("vibrate", "rotate"),
+    "ridge": ("vibrate", "rotate"),
+    "max": ("vibrate", "pump"),
+    "gravity": ("vibrate", "thrusting"),
+    "spinel": ("vibrate", "thrusting"),
+    "flexer": ("vibrate", "fingering"),
+    "tenera": ("suction",),
+    "gush": ("vibrate", "oscillate"),
+    "osci": ("vibrate", "oscillate"),
+    "xmachine": ("thrusting",),
+    "solace": ("thrusting", "depth"),
+    "solace pro": ("thrusting", "stroke"),
+}
+"""What each toy can do beyond vibrating; every other one vibrates. `position` is left out: it is
+a place to be, not a strength."""
+
+
+def functions_of(toy_type: str) -> tuple[str, ...]:
+    """The vendor's function names that a strength can drive on this toy."""
+    return _FUNCTIONS.get(toy_type, ("vibrate",))
+
+
+def scale_strength(strength: int, function: str) -> int:
+    """`strength` 0..20 on the range of `function`, rounded half up; above 0 it stays above 0."""
+    top = _RANGE_MAX[function]
+    scaled = (2 * strength * top + STRENGTH_MAX) // (2 * STRENGTH_MAX)
+    return max(scaled, 1) if strength > 0 else 0
+
+
+def viewer_call(vibration: Vibration, toys: tuple[Toy, ...]) -> Fitted:
+    """The Basic SDK call that plays `vibration` on all of a viewer's connected toys at once."""
+    names = {name for toy in toys if toy.connected for name in functions_of(toy.toy_type)}
+    functions = [name for name in _RANGE_MAX if name in names]
+    if not functions:
+        return Fitted(None, Fit("none"), Reason.NO_TOY)
+    time = max(float(vibration.duration_sec), VENDOR_SECONDS_MIN)
+    arguments: dict[str, Any]
+    if vibration.type is VibrationType.PRESET:
+        assert vibration.preset_name is not None
+        method = "sendPresetCommand"
+        arguments = {"name": vibration.preset_name.value, "time": time}
+    elif vibration.pattern is not None:
+        method = "sendPatternCommand"
+        arguments = {
+            "strength": ";".join(str(value) for value in vibration.pattern.values),
+            "interval": vibration.pattern.interval_ms,
+            "time": time,
+            **{name: True for name in functions},
+        }
+    else:
+        method = "sendToyCommand"
+        strength = vibration.wanted_strength
+        arguments = {name: scale_strength(strength, name) for name in functions}
+        arguments["time"] = time
+    return Fitted(VendorCall(Integration.BASIC_SDK, method, (arguments,)), Fit("exact"))
+
+
+VIEWER_STOP: Final = VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))

@@ -1,0 +1,226 @@
+"""TipActivated: the one event that drives every toy (spec 1, which wins every conflict).
+
+It is emitted once per settled tip, after tokens were debited and credited, and never otherwise.
+Names, order and enum values are the specification's and are never changed. Read the struct
+`TipActivated` at the end first.
+"""
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from enum import StrEnum
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from protocol.vibration import Vibration
+
+AMOUNT_MAX: Final = 99_999
+"""Tokens of one tip (spec: ledger, 422 above)."""
+
+ID_LENGTH_MAX: Final = 64
+_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z"
+
+Id = Annotated[str, Meta(pattern=_ID_PATTERN, max_length=ID_LENGTH_MAX)]
+"""Ids that come from outside: letters, digits, `. _ : -`; 1..64 characters. No NUL, no spaces."""
+Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
+PublicText = Annotated[str, Meta(max_length=200)]
+Username = Annotated[str, Meta(min_length=1, max_length=64)]
+
+EVENT_ZONE: Final = timezone(timedelta(hours=-5))
+"""A fixed offset by specification: no daylight saving, never Z."""
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}-05:00")
+
+
+class LovenseMode(StrEnum):
+    """The model's integration; exactly one per broadcast."""
+
+    EXTENSION = "EXTENSION"
+    CAM_KIT = "CAM_KIT"
+
+
+class ViewerSyncMode(StrEnum):
+    OFF = "OFF"
+    SHARED_MOMENT = "SHARED_MOMENT"
+    VIP_ROOM_SYNC = "VIP_ROOM_SYNC"
+
+
+class MembershipTier(StrEnum):
+    FREE = "FREE"
+    VIP_SILVER = "VIP_SILVER"
+    VIP_GOLD = "VIP_GOLD"
+    VIP_PLATINUM = "VIP_PLATINUM"
+    VIP_DIAMOND = "VIP_DIAMOND"
+
+    @property
+    def is_vip(self) -> bool:
+        return self is not MembershipTier.FREE
+
+
+class ItemType(StrEnum):
+    TIP = "TIP"
+    MENU_ITEM = "MENU_ITEM"
+
+
+class _Part(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Camel case on every wire; what is not specified is refused."""
+
+
+class Ledger(_Part):
+    """Ids of real, immutable ledger rows: the transfer, and the two entries."""
+
+    ledger_id: str
+    source_ref: str
+    debit_ref: str
+    credit_ref: str
+    status: Literal["SETTLED"]
+
+
+class Room(_Part):
+    room_id: Id
+    broadcast_id: Id
+
+
+class Model(_Part):
+    model_id: Id
+    model_display_name: Username
+    lovense_mode: LovenseMode
+    viewer_sync_mode: ViewerSyncMode
+
+
+class Tipper(_Part):
+    """`isVip` is `membershipTier != FREE`; anything else is refused."""
+
+    user_id: Id
+    username: Username
+    membership_tier: MembershipTier
+    is_vip: bool
+
+    def __post_init__(self) -> None:
+        if self.is_vip is not self.membership_tier.is_vip:
+            raise ValueError("`isVip` must be `membershipTier != FREE`")
+
+
+class Transaction(_Part):
+    currency: Literal["TOKENS"]
+    amount: Amount
+
+
+class Item(_Part):
+    """What was bought. `bonusPoints` is for the loyalty consumer; the toy layer ignores it."""
+
+    item_type: ItemType
+    item_id: Id
+    item_name: PublicText
+    description_public: PublicText
+    vibration: Vibration | None
+    bonus_points: Annotated[int, Meta(ge=0)]
+
+
+class ViewerSync(_Part):
+    """The tipper's own flags, at the moment of the tip."""
+
+    tipper_toy_connected: bool
+    tipper_react_to_my_tips: bool
+    tipper_feel_all_tips: bool
+
+
+class _Target(_Part, tag_field="type"):
+    pass
+
+
+class ModelToy(_Target, tag="MODEL_TOY"):
+    model_id: Id
+
+    @property
+    def owner_id(self) -> str:
+        return self.model_id
+
+
+class TipperToy(_Target, tag="TIPPER_TOY"):
+    user_id: Id
+
+    @property
+    def owner_id(self) -> str:
+        return self.user_id
+
+
+class VipViewerToy(_Target, tag="VIP_VIEWER_TOY"):
+    user_id: Id
+
+    @property
+    def owner_id(self) -> str:
+        return self.user_id
+
+
+Target = ModelToy | TipperToy | VipViewerToy
+
+
+def target_type(target: Target) -> str:
+    """`MODEL_TOY`, `TIPPER_TOY` or `VIP_VIEWER_TOY`."""
+    return str(target.__struct_config__.tag)
+
+
+class Routing(_Part):
+    targets: tuple[Target, ...]
+
+
+class TipActivated(_Part):
+    """The canonical payload, in its specified order.
+
+    A strict decoder refuses missing and unknown fields and unknown enum values, and names the
+    field's path.
+    """
+
+    event_name: Literal["TipActivated"]
+    event_id: UUID
+    tip_id: Id
+    timestamp: str
+    ledger: Ledger
+    room: Room
+    model: Model
+    tipper: Tipper
+    transaction: Transaction
+    item: Item
+    viewer_sync: ViewerSync
+    routing: Routing
+
+    def __post_init__(self) -> None:
+        parse_timestamp(self.timestamp)
+
+
+def format_timestamp(moment: datetime) -> str:
+    """`YYYY-MM-DDTHH:mm:ss-05:00`: whole seconds, cut off, at the fixed offset.
+
+    Raises ValueError for a naive datetime.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a naive datetime has no place in an event")
+    return moment.astimezone(EVENT_ZONE).replace(microsecond=0).isoformat()
+
+
+def parse_timestamp(text: str) -> datetime:
+    """The aware UTC moment of an event's timestamp. Raises ValueError for any other form."""
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError("`timestamp` must be YYYY-MM-DDTHH:mm:ss-05:00")
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(TipActivated)
+
+
+def encode(event: TipActivated) -> bytes:
+    """The event as JSON; the same event always gives the same bytes."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes | str) -> TipActivated:
+    """Strict. Raises msgspec.ValidationError with the path of the first bad field."""
+    return _decoder.decode(data)
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema (2020-12) of the event; checked in as docs/tip_activated.schema.json."""
+    return msgspec.json.schema(TipActivated)

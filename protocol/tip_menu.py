@@ -1,0 +1,72 @@
+"""Which item an amount buys, and so which vibration: decided by the server, before settlement.
+
+Spec 1, "Where item.vibration comes from".
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from protocol.tip_activated import Amount, Id, Item, ItemType, PublicText
+from protocol.toy_settings import ModelSettings, PlatformSettings
+from protocol.vibration import Vibration, VibrationType, cap, level
+
+DEFAULT_DURATION_S: Final = 5
+"""Of a plain tip that no row names (spec: LEVEL at `lovenseDefaultIntensity` for 5 s)."""
+
+PLAIN_TIP_ITEM_ID: Final = "tip"
+
+
+class TipMenuRow(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """One row of a model's tip menu. `tipAmount` is unique among her active rows."""
+
+    row_id: Id
+    tip_amount: Amount
+    vibration: Vibration
+    description: PublicText
+    active: bool
+    order: Annotated[int, Meta(ge=0)]
+
+
+def resolve_item(
+    amount: int,
+    rows: tuple[TipMenuRow, ...],
+    platform: PlatformSettings,
+    model: ModelSettings,
+    bonus_points: int,
+) -> Item:
+    """The item that a plain tip of `amount` tokens buys, its vibration capped to the platform's
+    longest. The vibration is None where the amount buys no reaction."""
+    row = _matching_row(amount, rows) if model.tip_menu_enabled else None
+    if row is not None:
+        vibration: Vibration | None = row.vibration
+        item_id, name = row.row_id, row.description
+    else:
+        vibration = _default_vibration(amount, platform, model)
+        item_id, name = PLAIN_TIP_ITEM_ID, "Tip"
+    return Item(
+        item_type=ItemType.TIP,
+        item_id=item_id,
+        item_name=name,
+        description_public=f"{amount} tokens" if row is None else row.description,
+        vibration=vibration and cap(vibration, platform.lovense_max_activation_duration),
+        bonus_points=bonus_points,
+    )
+
+
+def _matching_row(amount: int, rows: tuple[TipMenuRow, ...]) -> TipMenuRow | None:
+    return next((row for row in rows if row.active and row.tip_amount == amount), None)
+
+
+def _default_vibration(
+    amount: int, platform: PlatformSettings, model: ModelSettings
+) -> Vibration | None:
+    minimum = max(platform.lovense_min_tip_for_activation, model.tip_threshold or 1)
+    if platform.lovense_require_tip_menu or amount < minimum:
+        return None
+    if model.default_preset is not None:
+        return Vibration(
+            VibrationType.PRESET, None, DEFAULT_DURATION_S, model.default_preset, None
+        )
+    return level(platform.lovense_default_intensity, DEFAULT_DURATION_S)
