@@ -120,9 +120,7 @@ class RoomStore(Protocol):
 
     async def save_preferences(self, user_id: str, preferences: Preferences) -> None: ...
 
-    async def append_audit(
-        self, records: Sequence[TargetRecord], finished: Sequence[str]
-    ) -> None:
+    async def append_audit(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
         """Append the records (COPY) and mark the tips `finished` done for the consumer `room`,
         in one transaction."""
         ...
@@ -133,6 +131,10 @@ class AuditLog(Protocol):
 
     def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
         """Never waits. What is given in one call becomes durable in one transaction."""
+        ...
+
+    async def flush(self) -> None:
+        """Wait until all that was written so far is durable."""
         ...
 
 
@@ -214,3 +216,28 @@ class SettingsStore(Protocol):
         changes: dict[str, tuple[Any, Any]],
         who: str,
     ) -> None: ...
+
+
+# ---- the other direction: how the server reaches a room --------------------------------------
+
+
+class RoomRef(Protocol):
+    """A room's mailbox. The room may be restarted behind it; the reference stays good."""
+
+    def tell(self, message: Any) -> None:
+        """Raises MailboxFull, and MailboxClosed once the room has been put away."""
+        ...
+
+    def tell_always(self, message: Any) -> None:
+        """For Leave: past the mailbox's bound. Raises MailboxClosed."""
+        ...
+
+    def tell_first(self, message: Any) -> None:
+        """For StopToys: ahead of all that waits. Raises MailboxClosed."""
+        ...
+
+
+class Rooms(Protocol):
+    async def open(self, room_id: str) -> RoomRef:
+        """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN, ROOM_FAILED."""
+        ...

@@ -4,12 +4,14 @@
 frame has the right type or the answer to send is raised: one error type, whatever came in.
 """
 
-from typing import Final
+import re
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
 from protocol.errors import ErrorCode, Refused
-from protocol.frames import ClientFrame, ServerFrame
+from protocol.frames import ClientFrame, Ref, ServerFrame
 
 MSGPACK: Final = "tiproom.v1.msgpack"
 JSON: Final = "tiproom.v1.json"
@@ -21,23 +23,23 @@ class Codec:
     def __init__(
         self,
         subprotocol: str,
-        encoder: msgspec.json.Encoder | msgspec.msgpack.Encoder,
-        decoder: msgspec.json.Decoder[ClientFrame] | msgspec.msgpack.Decoder[ClientFrame],
-        server_decoder: msgspec.json.Decoder[ServerFrame] | msgspec.msgpack.Decoder[ServerFrame],
-        ref_decoder: msgspec.json.Decoder["_AnyRef"] | msgspec.msgpack.Decoder["_AnyRef"],
         *,
+        encode: Callable[[ServerFrame | ClientFrame], bytes],
+        decode: Callable[[Any], ClientFrame],
+        decode_server: Callable[[Any], ServerFrame],
+        decode_ref: Callable[[Any], "_AnyRef"],
         binary: bool,
     ) -> None:
         self.subprotocol = subprotocol
         self.binary = binary
-        self._encoder = encoder
-        self._decoder = decoder
-        self._server_decoder = server_decoder
-        self._ref_decoder = ref_decoder
+        self._encode = encode
+        self._decode = decode
+        self._decode_server = decode_server
+        self._decode_ref = decode_ref
 
     def encode(self, frame: ServerFrame | ClientFrame) -> bytes:
         """The message's payload."""
-        return self._encoder.encode(frame)
+        return self._encode(frame)
 
     def decode(self, message: bytes | str) -> ClientFrame:
         """What a client sent. Raises Refused with MALFORMED_FRAME, UNKNOWN_FRAME or
@@ -45,7 +47,7 @@ class Codec:
         if isinstance(message, bytes) is not self.binary:
             raise Refused(ErrorCode.MALFORMED_FRAME, detail="Text and binary do not mix.")
         try:
-            return self._decoder.decode(message)
+            return self._decode(message)
         except msgspec.ValidationError as error:
             raise _explain(error) from error
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -53,55 +55,71 @@ class Codec:
 
     def decode_server(self, message: bytes | str) -> ServerFrame:
         """What a server sent: for clients written in Python. Raises msgspec.DecodeError."""
-        return self._server_decoder.decode(message)
+        return self._decode_server(message)
 
     def ref_of(self, message: bytes | str) -> int | None:
         """The ref of a message that could not be decoded as a frame, if it has a usable one."""
+        if isinstance(message, bytes) is not self.binary:
+            return None
         try:
-            return self._ref_decoder.decode(message).ref
+            return self._decode_ref(message).ref
         except (msgspec.DecodeError, UnicodeError, RecursionError):
             return None
 
 
 class _AnyRef(msgspec.Struct):
-    ref: int | None = None
+    ref: Ref | None = None
+    """In the range of a frame's: a larger one could not be encoded into the answer."""
 
 
 def _explain(error: msgspec.ValidationError) -> Refused:
     """The answer to a well-formed message that is no frame. msgspec's text may quote what the
     client sent, so only the path goes out."""
     path = field_path(error)
+    if path is None and not str(error).startswith("Object "):
+        return Refused(ErrorCode.MALFORMED_FRAME)  # a number, a list: nothing with fields
     if path == "type":
         return Refused(ErrorCode.UNKNOWN_FRAME, "type")
     return Refused(ErrorCode.INVALID_FIELD, path)
 
 
+_PATH: Final = re.compile(r" - at `(?:key` in `)?\$([\w.\[\]]*)`\Z", re.ASCII)
+_NAMED: Final = re.compile(
+    r"(?:Object missing required field |Object contains unknown field )?`([A-Za-z]\w{0,63})`",
+    re.ASCII,
+)
+"""The field that the text opens with: msgspec's two sentences, and our own `__post_init__`s."""
+
+
 def field_path(error: msgspec.ValidationError) -> str | None:
-    """`toys[0].battery` out of msgspec's message; a missing or unknown field counts as named."""
+    """`toys[0].battery` out of msgspec's message; a missing or unknown field counts as named.
+
+    None where the value as a whole is wrong. The name of an unknown field is the sender's own
+    text: it is given back only where it looks like one, else the path ends at its object.
+    """
     text = str(error)
-    _, found, tail = text.rpartition(" - at `")
-    path = tail.removesuffix("`").removeprefix("$").removeprefix(".") if found else ""
-    if text.startswith(("Object missing required field `", "Object contains unknown field `")):
-        name = text.split("`")[1]
-        path = f"{path}.{name}" if path else name
+    found = _PATH.search(text)
+    path = found[1].removeprefix(".") if found else ""
+    if named := _NAMED.match(text):
+        path = f"{path}.{named[1]}" if path else named[1]
     return path or None
 
 
 CODECS: Final[dict[str, Codec]] = {
     MSGPACK: Codec(
         MSGPACK,
-        msgspec.msgpack.Encoder(),
-        msgspec.msgpack.Decoder(ClientFrame),
-        msgspec.msgpack.Decoder(ServerFrame),
-        msgspec.msgpack.Decoder(_AnyRef),
+        encode=msgspec.msgpack.Encoder().encode,
+        decode=msgspec.msgpack.Decoder(ClientFrame).decode,
+        decode_server=msgspec.msgpack.Decoder(ServerFrame).decode,
+        decode_ref=msgspec.msgpack.Decoder(_AnyRef).decode,
         binary=True,
     ),
     JSON: Codec(
         JSON,
-        msgspec.json.Encoder(),
-        msgspec.json.Decoder(ClientFrame),
-        msgspec.json.Decoder(ServerFrame),
-        msgspec.json.Decoder(_AnyRef),
+        encode=msgspec.json.Encoder().encode,
+        decode=msgspec.json.Decoder(ClientFrame).decode,
+        decode_server=msgspec.json.Decoder(ServerFrame).decode,
+        decode_ref=msgspec.json.Decoder(_AnyRef).decode,
         binary=False,
     ),
 }

@@ -64,10 +64,14 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ErrorCode.METHOD_NOT_ALLOWED: ErrorRule(405, "client", False, "Not allowed at this address."),
     ErrorCode.TOKEN_MISSING: ErrorRule(401, "client", False, "A bearer token is required."),
     ErrorCode.TOKEN_INVALID: ErrorRule(401, "client", False, "The token is not valid."),
-    ErrorCode.TOKEN_EXPIRED: ErrorRule(401, "client", False, "The token has expired; get a new one."),
+    ErrorCode.TOKEN_EXPIRED: ErrorRule(
+        401, "client", False, "The token has expired; get a new one."
+    ),
     ErrorCode.FORBIDDEN: ErrorRule(403, "client", False, "The token does not allow this."),
     ErrorCode.WRONG_ROOM: ErrorRule(403, "client", False, "The token is for another room."),
-    ErrorCode.RATE_LIMITED: ErrorRule(429, "client", True, "Too many requests; wait and try again."),
+    ErrorCode.RATE_LIMITED: ErrorRule(
+        429, "client", True, "Too many requests; wait and try again."
+    ),
     ErrorCode.ROOM_UNKNOWN: ErrorRule(404, "client", False, "There is no such room."),
     ErrorCode.ROOM_OFFLINE: ErrorRule(409, "state", True, "The room is not live."),
     ErrorCode.ROOM_BUSY: ErrorRule(503, "server", True, "The room is busy; try again."),
@@ -82,9 +86,7 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ),
     ErrorCode.USER_UNKNOWN: ErrorRule(404, "client", False, "There is no such user."),
     ErrorCode.TIP_UNKNOWN: ErrorRule(404, "client", False, "There is no such tip."),
-    ErrorCode.TIP_CONFLICT: ErrorRule(
-        409, "client", False, "This tipId was used for another tip."
-    ),
+    ErrorCode.TIP_CONFLICT: ErrorRule(409, "client", False, "This tipId was used for another tip."),
     ErrorCode.INSUFFICIENT_TOKENS: ErrorRule(402, "state", False, "Not enough tokens."),
     ErrorCode.LEDGER_UNAVAILABLE: ErrorRule(
         503, "server", True, "The outcome is unknown; send the same tipId again."
@@ -104,6 +106,7 @@ class Refusal(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     code: ErrorCode
     field: str | None = None
     detail: str | None = None
+    retry_after_s: float | None = None
 
     @property
     def text(self) -> str:
@@ -115,10 +118,14 @@ class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault of
     """Raised where a request ends early; carries the answer to send."""
 
     def __init__(
-        self, code: ErrorCode, field: str | None = None, detail: str | None = None
+        self,
+        code: ErrorCode,
+        field: str | None = None,
+        detail: str | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(code.value)
-        self.refusal = Refusal(code, field, detail)
+        self.refusal = Refusal(code, field, detail, retry_after_s)
 
 
 class CloseCode(IntEnum):

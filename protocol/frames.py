@@ -40,11 +40,11 @@ class _Client(
 class Resume(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Where a returning client stopped: the last `epoch` and `offset` that it saw."""
 
-    epoch: str
+    epoch: Short
     offset: Annotated[int, Meta(ge=0)]
 
 
-class Connect(_Client, tag="connect"):
+class Connect(_Client, frozen=True, tag="connect"):
     """The first frame of every socket, within the handshake time. A model's page names the one
     integration that it runs; a viewer's page leaves it out."""
 
@@ -52,16 +52,19 @@ class Connect(_Client, tag="connect"):
     token: Token
     integration: LovenseMode | None = None
     resume: Resume | None = None
+    page_id: Id | None = None
+    """The same for one page's life, reloads included: a page that comes back takes the place of
+    its own lost socket at once, instead of being refused as a second page."""
 
 
-class RefreshToken(_Client, tag="refreshToken"):
+class RefreshToken(_Client, frozen=True, tag="refreshToken"):
     """A newer token for the same user, role and room; the socket stays."""
 
     ref: Ref
     token: Token
 
 
-class Tip(_Client, tag="tip"):
+class Tip(_Client, frozen=True, tag="tip"):
     """A tip of the viewer who is connected. The same tipId again is answered as the first time.
 
     `ok` carries a TipReceipt.
@@ -73,7 +76,7 @@ class Tip(_Client, tag="tip"):
     amount: Amount
 
 
-class SetPreferences(_Client, tag="setPreferences"):
+class SetPreferences(_Client, frozen=True, tag="setPreferences"):
     """A viewer's toggles; a field that is left out stays. `ok` carries the Preferences."""
 
     ref: Ref
@@ -81,14 +84,14 @@ class SetPreferences(_Client, tag="setPreferences"):
     feel_all_tips: bool | None = None
 
 
-class ReportToys(_Client, tag="reportToys"):
+class ReportToys(_Client, frozen=True, tag="reportToys"):
     """All toys that the page's integration knows now; replaces the last report."""
 
     ref: Ref
     toys: Annotated[tuple[ReportedToy, ...], Meta(max_length=TOYS_MAX)]
 
 
-class ReportSettings(_Client, tag="reportSettings"):
+class ReportSettings(_Client, frozen=True, tag="reportSettings"):
     """The model's own levels and specials, as her integration gives them; None: it has none.
     Sent on ready and on every change; replaces the last report."""
 
@@ -96,47 +99,51 @@ class ReportSettings(_Client, tag="reportSettings"):
     settings: ReportedSettings | None
 
 
-class CommandAccepted(_Client, tag="commandAccepted"):
+class CommandAccepted(_Client, frozen=True, tag="commandAccepted"):
     """The page has the command and will run it, or has run it before."""
 
     command_id: Short
 
 
-class CommandActivated(_Client, tag="commandActivated"):
+class CommandActivated(_Client, frozen=True, tag="commandActivated"):
     """The toy reacts: the integration's own evidence was seen."""
 
     command_id: Short
 
 
-class CommandFailed(_Client, tag="commandFailed"):
+class CommandFailed(_Client, frozen=True, tag="commandFailed"):
+    """The page could not run the command. `code`: its own word for why, kept in the audit."""
+
     command_id: Short
     code: Short
 
 
-class StopToys(_Client, tag="stopToys"):
+class StopToys(_Client, frozen=True, tag="stopToys"):
     """A model: stop everything in the room and pause the queue. A viewer: stop the own toy."""
 
     ref: Ref
 
 
-class ResumeToys(_Client, tag="resumeToys"):
+class ResumeToys(_Client, frozen=True, tag="resumeToys"):
     """The model: the queue goes on."""
 
     ref: Ref
 
 
-class StartBroadcast(_Client, tag="startBroadcast"):
+class StartBroadcast(_Client, frozen=True, tag="startBroadcast"):
     """The model goes live, with exactly one integration for the whole broadcast.
 
-    `ok` carries a BroadcastStarted. The page then connects anew with that integration, if it
-    runs another one.
+    `ok` carries a BroadcastStarted. A page that runs the other integration is then closed with
+    a come-back code, to connect anew with the right one.
     """
 
     ref: Ref
     lovense_mode: LovenseMode
 
 
-class EndBroadcast(_Client, tag="endBroadcast"):
+class EndBroadcast(_Client, frozen=True, tag="endBroadcast"):
+    """The model goes off air; activations that still wait are skipped."""
+
     ref: Ref
 
 
@@ -163,14 +170,14 @@ class _Server(msgspec.Struct, frozen=True, rename="camel", tag_field="type"):
     pass
 
 
-class Ok(_Server, tag="ok"):
+class Ok(_Server, frozen=True, tag="ok"):
     """Done. `result` depends on what was asked; None where there is nothing to say."""
 
     ref: int
     result: Any = None
 
 
-class Error(_Server, tag="error"):
+class Error(_Server, frozen=True, tag="error"):
     """Not done, nothing changed. `ref` is None where the frame had none that could be read.
     `retry`: the same frame may succeed later. `retry_after_s`: not before."""
 
@@ -201,12 +208,12 @@ class BroadcastStarted(msgspec.Struct, frozen=True, rename="camel"):
 # ---- server -> client: room events, the same bytes for everyone -------------------------------
 
 
-class _RoomEvent(_Server):
+class _RoomEvent(_Server, frozen=True):
     epoch: str
     offset: int
 
 
-class TipNotice(_RoomEvent, tag="tipNotice"):
+class TipNotice(_RoomEvent, frozen=True, tag="tipNotice"):
     """The public part of a settled tip: nothing else of it reaches other members."""
 
     username: str
@@ -216,13 +223,13 @@ class TipNotice(_RoomEvent, tag="tipNotice"):
     timestamp: str
 
 
-class RoomChanged(_RoomEvent, tag="roomChanged"):
+class RoomChanged(_RoomEvent, frozen=True, tag="roomChanged"):
     """The room's public state after a change."""
 
     room: "RoomView"
 
 
-class PresenceChanged(_RoomEvent, tag="presenceChanged"):
+class PresenceChanged(_RoomEvent, frozen=True, tag="presenceChanged"):
     """How many viewers are here now; each counts once, however many tabs."""
 
     viewers: int
@@ -271,7 +278,7 @@ class SelfView(msgspec.Struct, frozen=True, rename="camel"):
     gates: Gates
 
 
-class Snapshot(_Server, tag="snapshot"):
+class Snapshot(_Server, frozen=True, tag="snapshot"):
     """The first own frame after `connect` succeeds; room events after it are later than it.
     `recovered`: the events since `resume` follow; otherwise this snapshot replaces all state."""
 
@@ -284,13 +291,13 @@ class Snapshot(_Server, tag="snapshot"):
     viewers: int
 
 
-class SelfChanged(_Server, tag="selfChanged"):
+class SelfChanged(_Server, frozen=True, tag="selfChanged"):
     """The viewer's own state after a change: gates, preferences, balance, toy."""
 
     self: SelfView
 
 
-class Command(_Server, tag="command"):
+class Command(_Server, frozen=True, tag="command"):
     """Run one vendor call, once: a page that has run this `command_id` before answers as it did
     then. Not to be started after `expires_at`."""
 
@@ -302,14 +309,14 @@ class Command(_Server, tag="command"):
     expires_at: EpochMs
 
 
-class ToysStopped(_Server, tag="stop"):
+class ToysStopped(_Server, frozen=True, tag="stop"):
     """Stop now: forget commands that wait, make `call` if there is one, start nothing until the
     next command."""
 
     call: VendorCall | None
 
 
-class QueueChanged(_Server, tag="queueChanged"):
+class QueueChanged(_Server, frozen=True, tag="queueChanged"):
     """To the model: the activation queue. `playing`: tipId of what plays."""
 
     waiting: int
@@ -318,7 +325,7 @@ class QueueChanged(_Server, tag="queueChanged"):
     next_in_s: float | None
 
 
-class ActivationChanged(_Server, tag="activationChanged"):
+class ActivationChanged(_Server, frozen=True, tag="activationChanged"):
     """To the tipper: how the own tip fares. `state`: queued, playing, done or not_played;
     `position` counts from 1 while it waits."""
 
@@ -329,7 +336,7 @@ class ActivationChanged(_Server, tag="activationChanged"):
     reason: str | None = None
 
 
-class ModelToysChanged(_Server, tag="modelToysChanged"):
+class ModelToysChanged(_Server, frozen=True, tag="modelToysChanged"):
     """To the model: her toys and levels as the server understood them."""
 
     toys: tuple[Toy, ...]

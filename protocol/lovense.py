@@ -9,6 +9,7 @@ The vendor's types are loose (numbers as strings, four spellings of "connected")
 the shapes as pages report them, `read_toys` and `read_level_map` make them strict.
 """
 
+import math
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -16,15 +17,21 @@ import msgspec
 from msgspec import Meta
 
 from protocol.audit import Reason
-from protocol.tip_activated import AMOUNT_MAX, LovenseMode
-from protocol.vibration import STRENGTH_MAX, Vibration, VibrationType
+from protocol.tip_activated import AMOUNT_MAX, NO_NUL_PATTERN, LovenseMode
+from protocol.vibration import DURATION_S_MAX, STRENGTH_MAX, Vibration, VibrationType
 
 TOYS_MAX: Final = 16
 LEVELS_MAX: Final = 64
 
-Short = Annotated[str, Meta(max_length=64)]
+FIELDS_MAX: Final = 32
+"""Of one level or special; the documented ones have at most five."""
+
+Short = Annotated[str, Meta(max_length=64, pattern=NO_NUL_PATTERN)]
 Loose = int | float | Short | bool | None
 """A vendor number or flag, however it comes."""
+Undocumented = Any
+"""A value of the vendor's that we may not know (`giveControl` and `random` hold more than
+numbers): what is not a usable number or flag is not read, and never refuses the report."""
 
 
 class Integration(StrEnum):
@@ -52,11 +59,12 @@ class Fit(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Fitted(msgspec.Struct, frozen=True):
-    """A call with its fit; or no call, and the reason."""
+    """A call with its fit; or no call, and the reason. `seconds`: how long the call plays."""
 
     call: VendorCall | None
     fit: Fit
     reason: Reason | None = None
+    seconds: float = 0.0
 
 
 # ---- toys ------------------------------------------------------------------------------------
@@ -74,10 +82,12 @@ class ReportedToy(msgspec.Struct, frozen=True, rename="camel"):
     status: Loose = None
     connected: Loose = None
     battery: Loose = None
+    full_function_names: Annotated[tuple[Short, ...], Meta(max_length=16)] | None = None
 
 
 class Toy(msgspec.Struct, frozen=True, rename="camel"):
-    """One toy, normalised. `battery` is a percentage 0..100, None where it is not reported."""
+    """One toy, normalised. `battery` is a percentage 0..100, None where it is not reported.
+    `functions`: those that a strength can drive, as reported; empty where it is the type's."""
 
     toy_id: str
     name: str
@@ -85,6 +95,7 @@ class Toy(msgspec.Struct, frozen=True, rename="camel"):
     nickname: str
     connected: bool
     battery: int | None
+    functions: tuple[str, ...] = ()
 
 
 _ON: Final = frozenset({"1", "on", "true", "online", "connected"})
@@ -98,24 +109,29 @@ def read_toys(reported: tuple[ReportedToy, ...]) -> tuple[Toy, ...]:
 def _read_toy(toy: ReportedToy) -> Toy:
     flag = toy.connected if toy.connected is not None else toy.status
     battery = _number(toy.battery)
+    reported = {name.lower() for name in toy.full_function_names or ()}
     return Toy(
         toy_id=toy.id,
         name=toy.name or toy.id,
         toy_type=(toy.toy_type or toy.type or "").lower(),
         nickname=toy.nickname or toy.nick_name or "",
-        connected=str(flag).lower() in _ON,
+        connected=_flag(flag),
         battery=None if battery is None or not 0 <= battery <= 100 else int(battery),
+        functions=tuple(name for name in _RANGE_MAX if name in reported),
     )
 
 
 # ---- the model's own level map ---------------------------------------------------------------
 
 
+_Entry = Annotated[dict[Short, Undocumented], Meta(max_length=FIELDS_MAX)]
+
+
 class ReportedSettings(msgspec.Struct, frozen=True, rename="camel"):
     """`getSettings()` of the Extension and of Cam Kit, untouched."""
 
-    levels: Annotated[dict[Short, dict[Short, Loose]], Meta(max_length=LEVELS_MAX)] = {}
-    special: Annotated[dict[Short, dict[Short, Loose]], Meta(max_length=LEVELS_MAX)] = {}
+    levels: Annotated[dict[Short, _Entry], Meta(max_length=LEVELS_MAX)] = {}
+    special: Annotated[dict[Short, _Entry], Meta(max_length=LEVELS_MAX)] = {}
 
 
 class Level(msgspec.Struct, frozen=True, rename="camel"):
@@ -147,49 +163,64 @@ def read_level_map(reported: ReportedSettings) -> LevelMap | None:
     """The usable part of the settings: readable, enabled, inside the ranges. None if nothing is.
 
     Cam Kit's specials have no `enable`: there, being listed is being enabled. A last level may
-    have no upper end ("infinity"); it then ends at the largest tip.
+    have no upper end ("infinity"); it then ends at the largest tip. A level of more than
+    DURATION_S_MAX is not usable: it would hold the room's toys for as good as for ever. A special
+    as long stays in the map, because its price is taken; `model_call` does not choose it.
     """
     levels = tuple(
-        found for name, raw in reported.levels.items() if (found := _level(name, raw)) is not None
+        level for name, raw in reported.levels.items() if (level := _level(name, raw)) is not None
     )
     specials = tuple(
-        found
+        special
         for name, raw in reported.special.items()
-        if (found := _special(name, raw)) is not None
+        if (special := _special(name, raw)) is not None
     )
     return LevelMap(levels, specials) if levels or specials else None
 
 
-def _level(name: str, raw: dict[str, Loose]) -> Level | None:
+def _level(name: str, raw: dict[str, Undocumented]) -> Level | None:
     low, seconds, strength = (_number(raw.get(key)) for key in ("min", "time", "vLevel"))
-    high = _number(raw.get("max"))
-    if low is None or seconds is None or strength is None:
+    high = float(AMOUNT_MAX) if _open_ended(raw.get("max")) else _number(raw.get("max"))
+    if low is None or high is None or seconds is None or strength is None:
         return None
-    amount_min = max(int(low), 1)
-    amount_max = AMOUNT_MAX if high is None else min(int(high), AMOUNT_MAX)
-    if amount_min > amount_max or seconds <= 0 or not 0 < strength <= STRENGTH_MAX:
+    amount_min, amount_max = max(math.ceil(low), 1), min(math.floor(high), AMOUNT_MAX)
+    if amount_min > amount_max or not 0 < seconds <= DURATION_S_MAX:
         return None
-    return Level(name, amount_min, amount_max, int(strength), seconds)
+    if not 1 <= round(strength) <= STRENGTH_MAX:
+        return None
+    return Level(name, amount_min, amount_max, round(strength), seconds)
 
 
-def _special(name: str, raw: dict[str, Loose]) -> Special | None:
-    if "enable" in raw and str(raw["enable"]).lower() not in _ON:
+def _open_ended(highest: Undocumented) -> bool:
+    return highest is None or str(highest).strip().lower() in {"infinity", "inf"}
+
+
+def _special(name: str, raw: dict[str, Undocumented]) -> Special | None:
+    if "enable" in raw and not _flag(raw["enable"]):
         return None
     amount = _number(raw.get("token"))
-    if amount is None or not 1 <= amount <= AMOUNT_MAX:
+    if amount is None or not amount.is_integer() or not 1 <= amount <= AMOUNT_MAX:
         return None
-    return Special(name, int(amount), _number(raw.get("time")))
+    seconds = _number(raw.get("time"))
+    return Special(name, int(amount), seconds if seconds is not None and seconds > 0 else None)
 
 
-def _number(value: Loose) -> float | None:
+def _number(value: Undocumented) -> float | None:
     """The finite number that a loose vendor value means, or None."""
-    if value is None or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # an integer of 400 digits is an OverflowError
         return None
-    return number if abs(number) < 1e9 else None
+    return number if math.isfinite(number) else None
+
+
+def _flag(value: Undocumented) -> bool:
+    """Whether a loose vendor value means "yes"."""
+    if isinstance(value, str):
+        return value.strip().lower() in _ON
+    return isinstance(value, int | float) and value == 1
 
 
 # ---- calls on the model's page ---------------------------------------------------------------
@@ -212,14 +243,15 @@ def model_call(
         return Fitted(None, Fit("none"), Reason.NO_LEVEL_MAP)
     if vibration.type is VibrationType.PRESET:
         special = next((s for s in level_map.specials if s.name == vibration.preset_name), None)
-        if special is None:
+        if special is None or (special.seconds or 0) > DURATION_S_MAX:
             return Fitted(None, Fit("none"), Reason.PRESET_UNAVAILABLE)
         seconds_off = (
             None if special.seconds is None else abs(special.seconds - vibration.duration_sec)
         )
         exact = seconds_off is None or seconds_off == 0
         fit = Fit("exact" if exact else "nearest", special.name, 0, seconds_off)
-        return Fitted(_receive_tip(mode, special.amount, tipper_name), fit)
+        seconds = vibration.duration_sec if special.seconds is None else special.seconds
+        return Fitted(_receive_tip(mode, special.amount, tipper_name), fit, seconds=seconds)
 
     taken = frozenset(special.amount for special in level_map.specials)
     candidates = [
@@ -240,11 +272,9 @@ def model_call(
     )
     strength_off = abs(level.strength - wanted)
     seconds_off = abs(level.seconds - vibration.duration_sec)
-    exact = (
-        strength_off == 0 and seconds_off == 0 and vibration.type is VibrationType.LEVEL
-    )
+    exact = strength_off == 0 and seconds_off == 0 and vibration.type is VibrationType.LEVEL
     fit = Fit("exact" if exact else "nearest", level.name, strength_off, seconds_off)
-    return Fitted(_receive_tip(mode, amount, tipper_name), fit)
+    return Fitted(_receive_tip(mode, amount, tipper_name), fit, seconds=level.seconds)
 
 
 def model_stop_call(
@@ -305,7 +335,7 @@ _FUNCTIONS: Final[dict[str, tuple[str, ...]]] = {
     "osci": ("vibrate", "oscillate"),
     "xmachine": ("thrusting",),
     "solace": ("thrusting", "depth"),
-    "solace pro": ("thrusting", "stroke"),
+    "solacepro": ("thrusting", "stroke"),
 }
 """What each toy can do beyond vibrating; every other one vibrates. `position` is left out: it is
 a place to be, not a strength."""
@@ -313,7 +343,7 @@ a place to be, not a strength."""
 
 def functions_of(toy_type: str) -> tuple[str, ...]:
     """The vendor's function names that a strength can drive on this toy."""
-    return _FUNCTIONS.get(toy_type, ("vibrate",))
+    return _FUNCTIONS.get(toy_type.replace(" ", ""), ("vibrate",))
 
 
 def scale_strength(strength: int, function: str) -> int:
@@ -325,7 +355,12 @@ def scale_strength(strength: int, function: str) -> int:
 
 def viewer_call(vibration: Vibration, toys: tuple[Toy, ...]) -> Fitted:
     """The Basic SDK call that plays `vibration` on all of a viewer's connected toys at once."""
-    names = {name for toy in toys if toy.connected for name in functions_of(toy.toy_type)}
+    names = {
+        name
+        for toy in toys
+        if toy.connected
+        for name in toy.functions or functions_of(toy.toy_type)
+    }
     functions = [name for name in _RANGE_MAX if name in names]
     if not functions:
         return Fitted(None, Fit("none"), Reason.NO_TOY)
@@ -341,14 +376,15 @@ def viewer_call(vibration: Vibration, toys: tuple[Toy, ...]) -> Fitted:
             "strength": ";".join(str(value) for value in vibration.pattern.values),
             "interval": vibration.pattern.interval_ms,
             "time": time,
-            **{name: True for name in functions},
+            **dict.fromkeys(functions, True),
         }
     else:
         method = "sendToyCommand"
         strength = vibration.wanted_strength
         arguments = {name: scale_strength(strength, name) for name in functions}
         arguments["time"] = time
-    return Fitted(VendorCall(Integration.BASIC_SDK, method, (arguments,)), Fit("exact"))
+    call = VendorCall(Integration.BASIC_SDK, method, (arguments,))
+    return Fitted(call, Fit("exact"), seconds=time)
 
 
 VIEWER_STOP: Final = VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))

@@ -5,6 +5,7 @@ Names, order and enum values are the specification's and are never changed. Read
 `TipActivated` at the end first.
 """
 
+import inspect
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
@@ -20,17 +21,24 @@ AMOUNT_MAX: Final = 99_999
 """Tokens of one tip (spec: ledger, 422 above)."""
 
 ID_LENGTH_MAX: Final = 64
-_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\Z"
+_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$(?!\n)"
+"""`$(?!\\n)` is the true end for Python and for ECMAScript: `\\Z` means nothing to the readers of
+the JSON Schema, and Python's `$` alone lets a line feed follow."""
+
+NO_NUL_PATTERN: Final = r"^[^\x00]*$"
+"""PostgreSQL stores no NUL in text, so what may be stored must not hold one."""
 
 Id = Annotated[str, Meta(pattern=_ID_PATTERN, max_length=ID_LENGTH_MAX)]
 """Ids that come from outside: letters, digits, `. _ : -`; 1..64 characters. No NUL, no spaces."""
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
-PublicText = Annotated[str, Meta(max_length=200)]
-Username = Annotated[str, Meta(min_length=1, max_length=64)]
+PublicText = Annotated[str, Meta(max_length=200, pattern=NO_NUL_PATTERN)]
+Username = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL_PATTERN)]
 
 EVENT_ZONE: Final = timezone(timedelta(hours=-5))
 """A fixed offset by specification: no daylight saving, never Z."""
-_TIMESTAMP: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}-05:00")
+_TIMESTAMP_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}-05:00$(?!\n)"
+Timestamp = Annotated[str, Meta(pattern=_TIMESTAMP_PATTERN)]
+"""`YYYY-MM-DDTHH:mm:ss-05:00`; that the date exists is checked by `parse_timestamp`."""
 
 
 class LovenseMode(StrEnum):
@@ -67,7 +75,7 @@ class _Part(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     """Camel case on every wire; what is not specified is refused."""
 
 
-class Ledger(_Part):
+class Ledger(_Part, frozen=True):
     """Ids of real, immutable ledger rows: the transfer, and the two entries."""
 
     ledger_id: str
@@ -77,19 +85,19 @@ class Ledger(_Part):
     status: Literal["SETTLED"]
 
 
-class Room(_Part):
+class Room(_Part, frozen=True):
     room_id: Id
     broadcast_id: Id
 
 
-class Model(_Part):
+class Model(_Part, frozen=True):
     model_id: Id
     model_display_name: Username
     lovense_mode: LovenseMode
     viewer_sync_mode: ViewerSyncMode
 
 
-class Tipper(_Part):
+class Tipper(_Part, frozen=True):
     """`isVip` is `membershipTier != FREE`; anything else is refused."""
 
     user_id: Id
@@ -102,12 +110,12 @@ class Tipper(_Part):
             raise ValueError("`isVip` must be `membershipTier != FREE`")
 
 
-class Transaction(_Part):
+class Transaction(_Part, frozen=True):
     currency: Literal["TOKENS"]
     amount: Amount
 
 
-class Item(_Part):
+class Item(_Part, frozen=True):
     """What was bought. `bonusPoints` is for the loyalty consumer; the toy layer ignores it."""
 
     item_type: ItemType
@@ -118,7 +126,7 @@ class Item(_Part):
     bonus_points: Annotated[int, Meta(ge=0)]
 
 
-class ViewerSync(_Part):
+class ViewerSync(_Part, frozen=True):
     """The tipper's own flags, at the moment of the tip."""
 
     tipper_toy_connected: bool
@@ -126,11 +134,11 @@ class ViewerSync(_Part):
     tipper_feel_all_tips: bool
 
 
-class _Target(_Part, tag_field="type"):
+class _Target(_Part, frozen=True, tag_field="type"):
     pass
 
 
-class ModelToy(_Target, tag="MODEL_TOY"):
+class ModelToy(_Target, frozen=True, tag="MODEL_TOY"):
     model_id: Id
 
     @property
@@ -138,7 +146,7 @@ class ModelToy(_Target, tag="MODEL_TOY"):
         return self.model_id
 
 
-class TipperToy(_Target, tag="TIPPER_TOY"):
+class TipperToy(_Target, frozen=True, tag="TIPPER_TOY"):
     user_id: Id
 
     @property
@@ -146,7 +154,7 @@ class TipperToy(_Target, tag="TIPPER_TOY"):
         return self.user_id
 
 
-class VipViewerToy(_Target, tag="VIP_VIEWER_TOY"):
+class VipViewerToy(_Target, frozen=True, tag="VIP_VIEWER_TOY"):
     user_id: Id
 
     @property
@@ -162,11 +170,11 @@ def target_type(target: Target) -> str:
     return str(target.__struct_config__.tag)
 
 
-class Routing(_Part):
+class Routing(_Part, frozen=True):
     targets: tuple[Target, ...]
 
 
-class TipActivated(_Part):
+class TipActivated(_Part, frozen=True):
     """The canonical payload, in its specified order.
 
     A strict decoder refuses missing and unknown fields and unknown enum values, and names the
@@ -176,7 +184,7 @@ class TipActivated(_Part):
     event_name: Literal["TipActivated"]
     event_id: UUID
     tip_id: Id
-    timestamp: str
+    timestamp: Timestamp
     ledger: Ledger
     room: Room
     model: Model
@@ -202,9 +210,13 @@ def format_timestamp(moment: datetime) -> str:
 
 def parse_timestamp(text: str) -> datetime:
     """The aware UTC moment of an event's timestamp. Raises ValueError for any other form."""
-    if not _TIMESTAMP.fullmatch(text):
+    if not re.match(_TIMESTAMP_PATTERN, text):
         raise ValueError("`timestamp` must be YYYY-MM-DDTHH:mm:ss-05:00")
-    return datetime.fromisoformat(text).astimezone(UTC)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        # The last hours of year 9999 have no UTC moment; the month 13 has none at all.
+        raise ValueError("`timestamp` must be a moment that exists") from error
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -217,10 +229,19 @@ def encode(event: TipActivated) -> bytes:
 
 
 def decode(data: bytes | str) -> TipActivated:
-    """Strict. Raises msgspec.ValidationError with the path of the first bad field."""
+    """Strict. Raises msgspec.ValidationError with the path of the first bad field, or its base
+    msgspec.DecodeError where the text is no JSON."""
     return _decoder.decode(data)
 
 
 def json_schema() -> dict[str, object]:
-    """JSON Schema (2020-12) of the event; checked in as docs/tip_activated.schema.json."""
-    return msgspec.json.schema(TipActivated)
+    """JSON Schema (2020-12) of the event; checked in as docs/tip_activated.schema.json.
+
+    It is a little wider than `decode`: `isVip` against the tier, the fields that a vibration's
+    type asks for and the existence of a date are left to the decoder.
+    """
+    schema = msgspec.json.schema(TipActivated)
+    for definition in schema["$defs"].values():
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -19,7 +19,8 @@ PLAIN_TIP_ITEM_ID: Final = "tip"
 
 
 class TipMenuRow(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """One row of a model's tip menu. `tipAmount` is unique among her active rows."""
+    """One row of a model's tip menu. `tipAmount` is unique among her active rows; a LEVEL is of
+    strength 1..20 (spec: tip menu), because a row must do something."""
 
     row_id: Id
     tip_amount: Amount
@@ -27,6 +28,10 @@ class TipMenuRow(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     description: PublicText
     active: bool
     order: Annotated[int, Meta(ge=0)]
+
+    def __post_init__(self) -> None:
+        if self.vibration.type is VibrationType.LEVEL and self.vibration.strength == 0:
+            raise ValueError("`vibration` of a row must be at least of strength 1")
 
 
 def resolve_item(
@@ -66,7 +71,5 @@ def _default_vibration(
     if platform.lovense_require_tip_menu or amount < minimum:
         return None
     if model.default_preset is not None:
-        return Vibration(
-            VibrationType.PRESET, None, DEFAULT_DURATION_S, model.default_preset, None
-        )
+        return Vibration(VibrationType.PRESET, None, DEFAULT_DURATION_S, model.default_preset, None)
     return level(platform.lovense_default_intensity, DEFAULT_DURATION_S)

@@ -67,7 +67,7 @@ class Vibration(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
         }
         name, value = needed[self.type]
         if value is None:
-            raise ValueError(f"{self.type} needs `{name}`")
+            raise ValueError(f"`{name}` is needed by {self.type}")
         if self.preset_name is not None and self.type is not VibrationType.PRESET:
             raise ValueError("`presetName` belongs to PRESET")
         if self.pattern is not None and self.type is not VibrationType.PATTERN:

@@ -1,0 +1,75 @@
+"""Audit writer: takes the rooms' audit without making them wait, and writes it in bulk."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+import trio
+
+from actors.ports import RoomStore, StoreUnavailable
+from protocol.audit import TargetRecord
+
+RETRY_S: Final = 1.0
+RECORDS_PER_WRITE_MAX: Final = 5_000
+
+
+class AuditWriter:
+    """Implements actors.ports.AuditLog. Order is kept; nothing is given up while it runs.
+
+    What waits is bounded by the rooms' own queues: with the database gone no tip settles, so
+    no new activation asks for audit.
+    """
+
+    def __init__(self, store: RoomStore) -> None:
+        self._store = store
+        self._waiting: list[tuple[Sequence[TargetRecord], Sequence[str]]] = []
+        self._written = trio.lowlevel.ParkingLot()
+        self._arrived = trio.Event()
+        self._closing = False
+        self._log = structlog.get_logger("tiproom.audit")
+
+    @property
+    def waiting(self) -> int:
+        """Writes that are not durable yet."""
+        return len(self._waiting)
+
+    def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+        self._waiting.append((records, finished))
+        self._arrived.set()
+
+    async def flush(self) -> None:
+        while self._waiting:
+            await self._written.park()
+
+    def close(self) -> None:
+        """`run` ends when what waits is written."""
+        self._closing = True
+        self._arrived.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        while self._waiting or not self._closing:
+            await self._arrived.wait()
+            self._arrived = trio.Event()
+            while self._waiting:
+                await self._write_some()
+            self._written.unpark_all()
+
+    async def _write_some(self) -> None:
+        """One transaction with as much as waits, up to the bound."""
+        taken = 0
+        records: list[TargetRecord] = []
+        finished: list[str] = []
+        for some_records, some_finished in self._waiting:
+            if records and len(records) + len(some_records) > RECORDS_PER_WRITE_MAX:
+                break
+            records += some_records
+            finished += some_finished
+            taken += 1
+        try:
+            await self._store.append_audit(records, finished)
+        except StoreUnavailable:
+            self._log.error("audit_write_failed", waiting=len(self._waiting))
+            await trio.sleep(RETRY_S)
+            return
+        del self._waiting[:taken]

@@ -1,0 +1,1 @@
+"""One room. Read `room.step` (the rules), then `actor` (who runs them), then `registry`."""

@@ -1,0 +1,55 @@
+"""Going live and ending: one integration per broadcast, fixed when it starts (spec 1)."""
+
+from actors.ports import Broadcast
+from actors.room.activation import end_all
+from actors.room.effects import Close, Effect, StoreBroadcast
+from actors.room.messages import Asker, _BroadcastStored
+from actors.room.state import Context, RoomState
+from actors.room.tips import reply
+from protocol import frames
+from protocol.errors import CloseCode, ErrorCode, Refusal
+from protocol.tip_activated import LovenseMode
+
+
+def start(state: RoomState, ctx: Context, asker: Asker, mode: LovenseMode) -> list[Effect]:
+    """In force when the database has it."""
+    if state.broadcast is not None:
+        return reply(
+            asker,
+            Refusal(
+                ErrorCode.BROADCAST_ACTIVE,
+                detail=f"A broadcast is running on {state.broadcast.lovense_mode}; end it first.",
+            ),
+        )
+    if state.broadcast_changing:
+        return reply(asker, Refusal(ErrorCode.ROOM_BUSY))
+    state.broadcast_changing = True
+    broadcast = Broadcast(str(ctx.chance.uuid7(ctx.now)), mode)
+    return [StoreBroadcast(broadcast, starts=True, asker=asker)]
+
+
+def end(state: RoomState, asker: Asker) -> list[Effect]:
+    """Toys stop when the database has it; what still waits is skipped."""
+    if state.broadcast is None:
+        return reply(asker, Refusal(ErrorCode.ROOM_OFFLINE))
+    if state.broadcast_changing:
+        return reply(asker, Refusal(ErrorCode.ROOM_BUSY))
+    state.broadcast_changing = True
+    return [StoreBroadcast(state.broadcast, starts=False, asker=asker)]
+
+
+def stored(state: RoomState, ctx: Context, message: _BroadcastStored) -> list[Effect]:
+    state.broadcast_changing = False
+    if message.failed is not None:
+        return reply(message.asker, message.failed)
+    state.broadcast = message.started
+    state.queue.paused = False
+    if message.started is None:
+        return reply(message.asker, None) + end_all(state, ctx)
+    mode = message.started.lovense_mode
+    answer = frames.BroadcastStarted(message.started.broadcast_id, mode)
+    effects = reply(message.asker, answer)
+    page = state.model_page
+    if page is not None and page.integration is not mode:
+        effects.append(Close(page.session_id, CloseCode.ROOM_RESTARTING))
+    return effects

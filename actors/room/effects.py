@@ -1,0 +1,91 @@
+"""What a room's step wants done, in delivery order. The actor carries it out; see `actor.py`."""
+
+from typing import Any
+
+import msgspec
+
+from actors.ports import Broadcast, SessionId, Settlement
+from actors.room.messages import Asker, ReplyTo
+from protocol.audit import TargetRecord
+from protocol.errors import CloseCode
+from protocol.frames import Error, Ok, OwnFrame, RoomEvent
+from protocol.gating import Preferences
+
+
+class _Effect(msgspec.Struct, frozen=True):
+    pass
+
+
+class Admit(_Effect, frozen=True):
+    """From now on this session gets the room's events."""
+
+    session_id: SessionId
+
+
+class Send(_Effect, frozen=True):
+    session_id: SessionId
+    frame: OwnFrame | Ok | Error
+
+
+class Publish(_Effect, frozen=True):
+    event: RoomEvent
+
+
+class Close(_Effect, frozen=True):
+    session_id: SessionId
+    code: CloseCode
+
+
+class Answer(_Effect, frozen=True):
+    """To whoever asked over HTTP."""
+
+    reply_to: ReplyTo
+    result: Any
+
+
+class Settle(_Effect, frozen=True):
+    """To the ledger; its answer comes back as TipSettled."""
+
+    settlement: Settlement
+    asker: Asker
+
+
+class WriteAudit(_Effect, frozen=True):
+    """`finished`: tips that need nothing more of this room, ever."""
+
+    records: tuple[TargetRecord, ...]
+    finished: tuple[str, ...]
+
+
+class StoreBroadcast(_Effect, frozen=True):
+    """Store that `broadcast` starts (`starts`) or ends; comes back as _BroadcastStored."""
+
+    broadcast: Broadcast
+    starts: bool
+    asker: Asker
+
+
+class StorePreferences(_Effect, frozen=True):
+    """Comes back as _PreferencesStored."""
+
+    user_id: str
+    preferences: Preferences
+    asker: Asker
+
+
+class PutAway(_Effect, frozen=True):
+    """Nobody is here and nothing is due: the room may sleep, if nothing has arrived since."""
+
+
+Effect = (
+    Admit
+    | Send
+    | Publish
+    | Close
+    | Answer
+    | Settle
+    | WriteAudit
+    | StoreBroadcast
+    | StorePreferences
+    | PutAway
+)

@@ -1,0 +1,300 @@
+"""Who is in the room: joins, leaves, toys, preferences, and what each member is shown.
+
+Spec 1: model session, viewer gating; spec 7: presence, connection.
+"""
+
+from actors.room.activation import queue_view, returned
+from actors.room.effects import Admit, Close, Effect, Publish, Send, StorePreferences
+from actors.room.messages import (
+    Asker,
+    Join,
+    MemberReply,
+    SetPreferencesByRequest,
+    _PreferencesStored,
+)
+from actors.room.state import (
+    PRESENCE_INTERVAL_S,
+    Context,
+    ModelPage,
+    RoomState,
+    Session,
+    Viewer,
+)
+from actors.room.tips import error_frame, reply
+from protocol import frames
+from protocol.errors import CloseCode, ErrorCode, Refusal
+from protocol.gating import set_preferences
+from protocol.lovense import read_level_map, read_toys
+from protocol.tip_activated import LovenseMode, MembershipTier
+
+_REFUSED_PAGE = {
+    ErrorCode.SECOND_MODEL_PAGE: CloseCode.SECOND_MODEL_PAGE,
+    ErrorCode.INTEGRATION_CONFLICT: CloseCode.INTEGRATION_CONFLICT,
+    ErrorCode.INVALID_FIELD: CloseCode.BAD_FRAMES,
+    ErrorCode.FORBIDDEN: CloseCode.WRONG_ROOM,
+}
+
+
+# ---- joining and leaving ---------------------------------------------------------------------
+
+
+def join(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
+    """Let a member in, with `ok` and a snapshot, or say why not and close."""
+    return (_join_model if message.is_model else _join_viewer)(state, ctx, message)
+
+
+def _join_model(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
+    refusal = _model_refusal(state, message)
+    if refusal is not None:
+        return [
+            Send(message.session_id, error_frame(message.ref, refusal)),
+            Close(message.session_id, _REFUSED_PAGE[refusal.code]),
+        ]
+    assert message.integration is not None
+    effects: list[Effect] = []
+    if state.model_page is not None:  # the same page, back before its lost socket was noticed
+        effects.append(Close(state.model_page.session_id, CloseCode.SECOND_MODEL_PAGE))
+    state.model_page = page = ModelPage(
+        message.session_id,
+        message.username,
+        message.membership_tier,
+        message.page_id,
+        message.integration,
+    )
+    effects += _admit(state, ctx, message, state.model_view(page))
+    effects.append(Send(page.session_id, queue_view(state, ctx)))
+    return effects
+
+
+def _model_refusal(state: RoomState, message: Join) -> Refusal | None:
+    if message.user_id != state.model_id:
+        return Refusal(ErrorCode.FORBIDDEN, detail="This is another model's room.")
+    if message.integration is None:
+        return Refusal(ErrorCode.INVALID_FIELD, "integration")
+    page = state.model_page
+    if page is not None and (page.page_id is None or page.page_id != message.page_id):
+        return Refusal(
+            ErrorCode.SECOND_MODEL_PAGE,
+            detail=f"The model's page is already open, with {page.integration}.",
+        )
+    if state.broadcast is not None and state.broadcast.lovense_mode is not message.integration:
+        return Refusal(
+            ErrorCode.INTEGRATION_CONFLICT,
+            "integration",
+            f"This broadcast runs on {state.broadcast.lovense_mode}; "
+            "another integration needs a new broadcast.",
+        )
+    return None
+
+
+def _join_viewer(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
+    viewer = state.viewers.get(message.user_id)
+    if viewer is None:
+        viewer = state.viewers[message.user_id] = Viewer(
+            message.user_id,
+            message.username,
+            message.membership_tier,
+            message.viewer.preferences,
+            message.viewer.balance,
+        )
+    viewer.sessions[message.session_id] = Session(message.session_id, message.user_id)
+    state.users_by_session[message.session_id] = message.user_id
+    effects = _set_tier(state, viewer, message.membership_tier)
+    state.flags[viewer.user_id] = viewer.flags()
+    return effects + _admit(state, ctx, message, state.viewer_view(viewer))
+
+
+def _admit(state: RoomState, ctx: Context, message: Join, view: frames.SelfView) -> list[Effect]:
+    """Answer, snapshot, and only then the room's events."""
+    snapshot = frames.Snapshot(
+        epoch=state.epoch,
+        offset=state.offset,
+        recovered=False,
+        server_time=ctx.now.epoch_ms,
+        room=state.view(),
+        self=view,
+        viewers=len(state.viewers),
+    )
+    answer: list[Effect] = (
+        [] if message.ref is None else [Send(message.session_id, frames.Ok(message.ref))]
+    )
+    return [*answer, Send(message.session_id, snapshot), Admit(message.session_id)]
+
+
+def leave(state: RoomState, ctx: Context, session_id: int) -> list[Effect]:
+    """A socket is gone; also one that was refused and never became a member."""
+    page = state.model_page
+    if page is not None and page.session_id == session_id:
+        state.model_page = None
+        state.model_absent_since_s = ctx.now.clock_s
+        return []
+    user_id = state.users_by_session.pop(session_id, None)
+    if user_id is None:
+        return []
+    viewer = state.viewers[user_id]
+    had_toy = viewer.toy_session is not None
+    del viewer.sessions[session_id]
+    if not viewer.sessions:
+        del state.viewers[user_id]
+        del state.flags[user_id]
+        return []
+    return _viewer_changed(state, viewer) if had_toy else []
+
+
+# ---- what members tell of themselves ---------------------------------------------------------
+
+
+def report_toys(
+    state: RoomState, ctx: Context, session_id: int, frame: frames.ReportToys
+) -> list[Effect]:
+    toys = read_toys(frame.toys)
+    effects = reply(MemberReply(session_id, frame.ref), None)
+    page = state.model_page
+    if page is not None and page.session_id == session_id:
+        page.toys = toys
+        return effects + _model_toys_changed(state, ctx, page)
+    viewer = state.viewers[state.users_by_session[session_id]]
+    viewer.sessions[session_id].toys = toys
+    effects += _viewer_changed(state, viewer)
+    if viewer.toy_session is not None:
+        effects += returned(state, ctx, viewer.user_id)
+    return effects
+
+
+def report_settings(
+    state: RoomState, ctx: Context, session_id: int, frame: frames.ReportSettings
+) -> list[Effect]:
+    page = state.model_page
+    asker = MemberReply(session_id, frame.ref)
+    if page is None or page.session_id != session_id:
+        return reply(asker, Refusal(ErrorCode.FORBIDDEN, detail="Only the model's page does."))
+    page.level_map = None if frame.settings is None else read_level_map(frame.settings)
+    page.settings_reported = True
+    return reply(asker, None) + _model_toys_changed(state, ctx, page)
+
+
+def _model_toys_changed(state: RoomState, ctx: Context, page: ModelPage) -> list[Effect]:
+    levels = page.level_map.levels if page.level_map is not None else ()
+    understood = frames.ModelToysChanged(page.toys or (), levels)
+    effects: list[Effect] = [
+        Send(page.session_id, understood),
+        Send(page.session_id, frames.SelfChanged(state.model_view(page))),
+    ]
+    if page.ready and page.toy_connected:
+        effects += returned(state, ctx, state.model_id)
+    return effects
+
+
+def change_tier(state: RoomState, session_id: int, tier: MembershipTier) -> list[Effect]:
+    user_id = state.users_by_session.get(session_id)
+    return [] if user_id is None else _set_tier(state, state.viewers[user_id], tier)
+
+
+def _set_tier(state: RoomState, viewer: Viewer, tier: MembershipTier) -> list[Effect]:
+    """The newest token says which tier counts, on all tabs."""
+    if viewer.tier is tier:
+        return []
+    viewer.tier = tier
+    return _viewer_changed(state, viewer)
+
+
+# ---- preferences -----------------------------------------------------------------------------
+
+
+def preferences_by_frame(
+    state: RoomState, session_id: int, frame: frames.SetPreferences
+) -> list[Effect]:
+    asker = MemberReply(session_id, frame.ref)
+    user_id = state.users_by_session.get(session_id)
+    if user_id is None:
+        return reply(asker, Refusal(ErrorCode.FORBIDDEN, detail="Only viewers have preferences."))
+    return _change_preferences(state, asker, user_id, frame.react_to_my_tips, frame.feel_all_tips)
+
+
+def preferences_by_request(state: RoomState, message: SetPreferencesByRequest) -> list[Effect]:
+    if message.user_id not in state.viewers:
+        # Without a session no toy is connected, so that both toggles are hidden.
+        return reply(message.reply_to, Refusal(ErrorCode.PREFERENCE_HIDDEN))
+    return _change_preferences(
+        state,
+        message.reply_to,
+        message.user_id,
+        message.react_to_my_tips,
+        message.feel_all_tips,
+    )
+
+
+def _change_preferences(
+    state: RoomState,
+    asker: Asker,
+    user_id: str,
+    react_to_my_tips: bool | None,
+    feel_all_tips: bool | None,
+) -> list[Effect]:
+    """Checked now, stored by the actor, in force when stored."""
+    viewer = state.viewers[user_id]
+    wanted = set_preferences(
+        viewer.preferences, state.gates_of(viewer), react_to_my_tips, feel_all_tips
+    )
+    if isinstance(wanted, Refusal):
+        return reply(asker, wanted)
+    return [StorePreferences(user_id, wanted, asker)]
+
+
+def preferences_stored(state: RoomState, message: _PreferencesStored) -> list[Effect]:
+    if message.failed is not None:
+        return reply(message.asker, message.failed)
+    effects = reply(message.asker, message.preferences)
+    viewer = state.viewers.get(message.user_id)
+    if viewer is not None:
+        viewer.preferences = message.preferences
+        effects += _viewer_changed(state, viewer)
+    return effects
+
+
+# ---- what members are shown ------------------------------------------------------------------
+
+
+def _viewer_changed(state: RoomState, viewer: Viewer) -> list[Effect]:
+    """A viewer's own state changed: routing sees it, and so do the viewer's tabs."""
+    state.flags[viewer.user_id] = viewer.flags()
+    view = frames.SelfChanged(state.viewer_view(viewer))
+    return [Send(session_id, view) for session_id in viewer.sessions]
+
+
+def all_viewers_changed(state: RoomState) -> list[Effect]:
+    """The sync mode changed, and with it everyone's gates."""
+    return [
+        effect for viewer in state.viewers.values() for effect in _viewer_changed(state, viewer)
+    ]
+
+
+def publish_view(state: RoomState) -> list[Effect]:
+    """The room's public state to everyone, if it is not what they have."""
+    view = state.view()
+    if view == state.view_sent:
+        return []
+    first, state.view_sent = state.view_sent is None, view
+    return [] if first else [Publish(frames.RoomChanged(state.epoch, state.next_offset(), view))]
+
+
+def publish_presence(state: RoomState, ctx: Context) -> list[Effect]:
+    """The count of viewers, at most once a second."""
+    if len(state.viewers) == state.presence_sent or ctx.now.clock_s < presence_due_s(state):
+        return []
+    state.presence_sent = len(state.viewers)
+    state.presence_sent_at_s = ctx.now.clock_s
+    count = frames.PresenceChanged(state.epoch, state.next_offset(), state.presence_sent)
+    return [Publish(count)]
+
+
+def presence_due_s(state: RoomState) -> float:
+    """When the count may go out again; never, while it has not changed."""
+    if len(state.viewers) == state.presence_sent:
+        return float("inf")
+    return state.presence_sent_at_s + PRESENCE_INTERVAL_S
+
+
+def model_mode(state: RoomState) -> LovenseMode | None:
+    """The integration of the model's open page."""
+    return state.model_page.integration if state.model_page is not None else None

@@ -1,0 +1,204 @@
+"""What a room's actor receives. Commands are imperative; what happened elsewhere is past tense;
+what a room tells itself starts with `_`."""
+
+from typing import Any, Protocol
+
+import msgspec
+
+from actors.ports import Broadcast, SessionId, ViewerRecord
+from protocol.errors import Refusal
+from protocol.frames import ClientFrame, Resume
+from protocol.gating import Preferences
+from protocol.tip_activated import LovenseMode, MembershipTier, TipActivated
+from protocol.toy_settings import ModelSettings, PlatformSettings
+
+
+class ReplyTo(Protocol):
+    """Where one answer goes. `answer` never waits and is called at most once."""
+
+    def answer(self, result: Any) -> None: ...
+
+
+class MemberReply(msgspec.Struct, frozen=True):
+    """The answer goes to a member's socket, as `ok` or `error` with this ref."""
+
+    session_id: SessionId
+    ref: int
+
+
+Asker = MemberReply | ReplyTo
+
+
+class _Message(msgspec.Struct, frozen=True):
+    pass
+
+
+# ---- from sockets ----------------------------------------------------------------------------
+
+
+class Join(_Message, frozen=True):
+    """A member whose token was checked. The room answers with `ok(ref)` and a snapshot, or with
+    an error and a close. `integration`: set for the model's page, None for a viewer's."""
+
+    session_id: SessionId
+    ref: int | None
+    """None: the room restarted behind an open socket; only a snapshot is sent."""
+    user_id: str
+    username: str
+    is_model: bool
+    membership_tier: MembershipTier
+    viewer: ViewerRecord
+    integration: LovenseMode | None
+    resume: Resume | None
+    page_id: str | None = None
+
+
+class Leave(_Message, frozen=True):
+    """The session's socket is gone. Never refused, whatever the mailbox holds."""
+
+    session_id: SessionId
+
+
+class MemberFrame(_Message, frozen=True):
+    """A frame of a member who has joined; `connect` and `refreshToken` never come here."""
+
+    session_id: SessionId
+    frame: ClientFrame
+
+
+class TierChanged(_Message, frozen=True):
+    """A refreshed token carries another tier."""
+
+    session_id: SessionId
+    membership_tier: MembershipTier
+
+
+# ---- from HTTP -------------------------------------------------------------------------------
+
+
+class TipByRequest(_Message, frozen=True):
+    """A tip over HTTP, by the viewer or by the platform for a user. Answered with
+    `TipReceipt | Refusal`."""
+
+    reply_to: ReplyTo
+    tip_id: str
+    broadcast_id: str
+    amount: int
+    user_id: str
+    username: str
+    membership_tier: MembershipTier
+
+
+class SetPreferencesByRequest(_Message, frozen=True):
+    """Preferences over HTTP, for a viewer who is in the room. Answered with
+    `Preferences | Refusal`."""
+
+    reply_to: ReplyTo
+    user_id: str
+    react_to_my_tips: bool | None
+    feel_all_tips: bool | None
+
+
+class StartBroadcastByRequest(_Message, frozen=True):
+    """Answered with `BroadcastStarted | Refusal`."""
+
+    reply_to: ReplyTo
+    lovense_mode: LovenseMode
+
+
+class EndBroadcastByRequest(_Message, frozen=True):
+    """Answered with `None | Refusal`."""
+
+    reply_to: ReplyTo
+
+
+class StopToysByRequest(_Message, frozen=True):
+    """An admin stops all toys of the room. Answered with None."""
+
+    reply_to: ReplyTo
+
+
+class ResumeToysByRequest(_Message, frozen=True):
+    """Answered with None."""
+
+    reply_to: ReplyTo
+
+
+class Inspect(_Message, frozen=True):
+    """Answered with the room's inspection as a mapping (see `inspection.py`)."""
+
+    reply_to: ReplyTo
+
+
+# ---- from elsewhere --------------------------------------------------------------------------
+
+
+class TipSettled(_Message, frozen=True):
+    """The ledger's answer to one of this room's settlements."""
+
+    tip_id: str
+    user_id: str
+    asker: Any
+    """Asker"""
+    outcome: Any
+    """SettlementOutcome"""
+
+
+class Activate(_Message, frozen=True):
+    """A TipActivated for this room. A tipId seen before is a no-op."""
+
+    event: TipActivated
+
+
+class PlatformSettingsChanged(_Message, frozen=True):
+    settings: PlatformSettings
+
+
+class ModelSettingsChanged(_Message, frozen=True):
+    settings: ModelSettings
+
+
+# ---- to itself -------------------------------------------------------------------------------
+
+
+class _Due(_Message, frozen=True):
+    """A moment that the room waits for has come."""
+
+
+class _BroadcastStored(_Message, frozen=True):
+    """The database has the broadcast's start (`started`) or end, or says why not."""
+
+    asker: Any
+    """Asker"""
+    started: Broadcast | None
+    failed: Refusal | None
+
+
+class _PreferencesStored(_Message, frozen=True):
+    asker: Any
+    """Asker"""
+    user_id: str
+    preferences: Preferences
+    failed: Refusal | None
+
+
+RoomMessage = (
+    Join
+    | Leave
+    | MemberFrame
+    | TierChanged
+    | TipByRequest
+    | SetPreferencesByRequest
+    | StartBroadcastByRequest
+    | EndBroadcastByRequest
+    | StopToysByRequest
+    | ResumeToysByRequest
+    | Inspect
+    | TipSettled
+    | Activate
+    | PlatformSettingsChanged
+    | ModelSettingsChanged
+    | _Due
+    | _BroadcastStored
+    | _PreferencesStored
+)

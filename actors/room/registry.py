@@ -1,0 +1,73 @@
+"""Room registry: brings a room up on first use, forgets it when it is put away."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import trio
+
+from actors.ports import StoreUnavailable
+from actors.room.actor import RoomActor, RoomPorts, RoomUnknown
+from protocol.errors import ErrorCode, Refused
+
+FAILED_ROOM_REST_S: Final = 10.0
+"""A room that crashed too often stays closed this long before anyone may open it again."""
+
+
+class RoomRegistry:
+    """Implements actors.ports.Rooms. One actor per room, in one nursery of the application."""
+
+    def __init__(self, ports: RoomPorts, nursery: trio.Nursery) -> None:
+        self._ports = ports
+        self._nursery = nursery
+        self._awake: dict[str, RoomActor] = {}
+        self._rising: dict[str, trio.Event] = {}
+        self._failed_until_s: dict[str, float] = {}
+
+    def awake(self, room_id: str) -> RoomActor | None:
+        """The room, if it is up."""
+        actor = self._awake.get(room_id)
+        return None if actor is None or actor.mailbox.closed else actor
+
+    def __iter__(self) -> Iterator[RoomActor]:
+        """The rooms that are up."""
+        return iter([actor for actor in self._awake.values() if not actor.mailbox.closed])
+
+    async def open(self, room_id: str) -> RoomActor:
+        """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN, ROOM_FAILED."""
+        while (actor := self.awake(room_id)) is None:
+            rising = self._rising.get(room_id)
+            if rising is not None:
+                await rising.wait()
+            elif trio.current_time() < self._failed_until_s.get(room_id, 0.0):
+                raise Refused(ErrorCode.ROOM_FAILED)
+            else:
+                await self._bring_up(room_id)
+        return actor
+
+    async def _bring_up(self, room_id: str) -> None:
+        rising = self._rising[room_id] = trio.Event()
+        actor = RoomActor(room_id, self._ports)
+        try:
+            await self._nursery.start(self._run, actor)
+        except RoomUnknown:
+            raise Refused(ErrorCode.ROOM_UNKNOWN) from None
+        except StoreUnavailable:
+            raise Refused(ErrorCode.ROOM_FAILED) from None
+        else:
+            self._failed_until_s.pop(room_id, None)
+            self._awake[room_id] = actor
+        finally:
+            del self._rising[room_id]
+            rising.set()
+
+    async def _run(
+        self,
+        actor: RoomActor,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        await actor.run(task_status=task_status)
+        if actor.failed:
+            self._failed_until_s[actor.room_id] = trio.current_time() + FAILED_ROOM_REST_S
+        if self._awake.get(actor.room_id) is actor:
+            del self._awake[actor.room_id]

@@ -1,0 +1,261 @@
+"""Room: the rules of one room, as one pure step. Read `step`, then `actor.py`, which runs it."""
+
+from typing import Any, assert_never
+
+from actors.ports import RoomRecord
+from actors.room import activation, broadcasts, members, tips
+from actors.room.activation_queue import ActivationQueue
+from actors.room.effects import Effect, PutAway, Send
+from actors.room.inspection import inspect
+from actors.room.messages import (
+    Activate,
+    EndBroadcastByRequest,
+    Inspect,
+    Join,
+    Leave,
+    MemberFrame,
+    MemberReply,
+    ModelSettingsChanged,
+    PlatformSettingsChanged,
+    ResumeToysByRequest,
+    RoomMessage,
+    SetPreferencesByRequest,
+    StartBroadcastByRequest,
+    StopToysByRequest,
+    TierChanged,
+    TipByRequest,
+    TipSettled,
+    _BroadcastStored,
+    _Due,
+    _PreferencesStored,
+)
+from actors.room.state import PUT_AWAY_AFTER_S, Context, RoomState
+from protocol import frames
+from protocol.errors import ErrorCode, Refusal
+from protocol.toy_settings import ModelSettings, PlatformSettings
+
+
+def new_state(
+    record: RoomRecord, ctx: Context, model_share_percent: int, tip_bonus_percent: int
+) -> RoomState:
+    """A room as the database knows it. Its epoch is new: members must take a new snapshot."""
+    return RoomState(
+        room_id=record.room_id,
+        model_id=record.model_id,
+        model_display_name=record.model_display_name,
+        epoch=ctx.chance.uuid7(ctx.now).hex,
+        platform=record.platform_settings,
+        model_settings=record.model_settings,
+        tip_menu=record.tip_menu,
+        model_share_percent=model_share_percent,
+        tip_bonus_percent=tip_bonus_percent,
+        broadcast=record.broadcast,
+        queue=ActivationQueue(),
+        empty_since_s=ctx.now.clock_s,
+        model_absent_since_s=ctx.now.clock_s,
+    )
+
+
+def restore(state: RoomState, record: RoomRecord, ctx: Context) -> list[Effect]:
+    """Take up the activations that an earlier life of this room did not finish."""
+    effects: list[Effect] = []
+    for pending in record.pending:
+        effects += activation.restore(state, ctx, pending.event, pending.records)
+    return effects + _settle_down(state, ctx)
+
+
+def step(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]:
+    """Apply one message, then all that is due: no I/O, no waiting. Effects are in delivery
+    order."""
+    return _apply(state, message, ctx) + _settle_down(state, ctx)
+
+
+def next_due_s(state: RoomState, ctx: Context) -> float:
+    """When the room wants a step although nobody has told it anything (trio's clock)."""
+    times = [activation.next_due_s(state, ctx), members.presence_due_s(state)]
+    if _empty(state):
+        times.append(state.empty_since_s + PUT_AWAY_AFTER_S)
+    return min(times)
+
+
+def _settle_down(state: RoomState, ctx: Context) -> list[Effect]:
+    """What follows every step, whatever it was."""
+    effects = activation.advance(state, ctx)
+    effects += activation.report(state, ctx)
+    effects += members.publish_view(state)
+    effects += members.publish_presence(state, ctx)
+    if not _empty(state):
+        state.empty_since_s = ctx.now.clock_s
+    elif ctx.now.clock_s >= state.empty_since_s + PUT_AWAY_AFTER_S:
+        effects.append(PutAway())
+    return effects
+
+
+def _empty(state: RoomState) -> bool:
+    """Nobody is here and no tip is under way."""
+    return not (
+        state.viewers
+        or state.model_page
+        or state.unfinished
+        or state.tips_at_ledger
+        or state.broadcast_changing
+    )
+
+
+def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]:
+    match message:
+        case MemberFrame():
+            return _apply_frame(state, message.session_id, message.frame, ctx)
+        case Join():
+            return members.join(state, ctx, message)
+        case Leave(session_id):
+            return members.leave(state, ctx, session_id)
+        case TierChanged(session_id, tier):
+            return members.change_tier(state, session_id, tier)
+        case Activate(event):
+            return activation.activate(state, ctx, event)
+        case TipSettled():
+            return tips.settled(state, message.asker, message.user_id, message.outcome)
+        case TipByRequest():
+            return tips.tip(
+                state,
+                ctx,
+                message.reply_to,
+                message.tip_id,
+                message.broadcast_id,
+                message.amount,
+                message.user_id,
+                message.username,
+                message.membership_tier,
+            )
+        case SetPreferencesByRequest():
+            return members.preferences_by_request(state, message)
+        case StartBroadcastByRequest(reply_to, mode):
+            return broadcasts.start(state, ctx, reply_to, mode)
+        case EndBroadcastByRequest(reply_to):
+            return broadcasts.end(state, reply_to)
+        case StopToysByRequest(reply_to):
+            return _stop_room(state, ctx) + tips.reply(reply_to, None)
+        case ResumeToysByRequest(reply_to):
+            state.queue.paused = False
+            return tips.reply(reply_to, None)
+        case PlatformSettingsChanged(settings):
+            return _change_platform(state, ctx, settings)
+        case ModelSettingsChanged(settings):
+            return _change_model(state, settings)
+        case _BroadcastStored():
+            return broadcasts.stored(state, ctx, message)
+        case _PreferencesStored():
+            return members.preferences_stored(state, message)
+        case Inspect(reply_to):
+            return tips.reply(reply_to, inspect(state, ctx))
+        case _Due():
+            return []
+        case _:
+            assert_never(message)
+
+
+def _apply_frame(
+    state: RoomState, session_id: int, frame: frames.ClientFrame, ctx: Context
+) -> list[Effect]:
+    user_id = state.users_by_session.get(session_id)
+    page = state.model_page
+    is_model = page is not None and page.session_id == session_id
+    if user_id is None and not is_model:
+        return []  # the session has left, or was refused; its last frames mean nothing
+    match frame:
+        case frames.CommandAccepted(command_id):
+            return activation.accepted(state, ctx, session_id, command_id)
+        case frames.CommandActivated(command_id):
+            return activation.activated(state, ctx, session_id, command_id)
+        case frames.CommandFailed(command_id, code):
+            return activation.failed(state, ctx, session_id, command_id, code)
+        case frames.Connect() | frames.RefreshToken():
+            raise AssertionError("the session answers these")
+        case frames.ReportToys():
+            return members.report_toys(state, ctx, session_id, frame)
+        case frames.ReportSettings():
+            return members.report_settings(state, ctx, session_id, frame)
+        case frames.SetPreferences():
+            return members.preferences_by_frame(state, session_id, frame)
+        case _:
+            pass
+    asker = MemberReply(session_id, frame.ref)
+    match frame:
+        case frames.Tip():
+            if user_id is None:
+                return tips.reply(asker, _forbidden("A model does not tip in her own room."))
+            viewer = state.viewers[user_id]
+            return tips.tip(
+                state,
+                ctx,
+                asker,
+                frame.tip_id,
+                frame.broadcast_id,
+                frame.amount,
+                user_id,
+                viewer.username,
+                viewer.tier,
+            )
+        case frames.StopToys():
+            stopped = (
+                _stop_room(state, ctx)
+                if user_id is None
+                else activation.stop_viewer(state, ctx, user_id)
+            )
+            return stopped + tips.reply(asker, None)
+        case frames.ResumeToys() | frames.StartBroadcast() | frames.EndBroadcast():
+            if not is_model:
+                return tips.reply(asker, _forbidden("Only the model does this."))
+            return _apply_model_frame(state, asker, frame, ctx)
+        case _:
+            assert_never(frame)
+
+
+def _apply_model_frame(
+    state: RoomState,
+    asker: MemberReply,
+    frame: frames.ResumeToys | frames.StartBroadcast | frames.EndBroadcast,
+    ctx: Context,
+) -> list[Effect]:
+    match frame:
+        case frames.ResumeToys():
+            state.queue.paused = False
+            return tips.reply(asker, None)
+        case frames.StartBroadcast():
+            return broadcasts.start(state, ctx, asker, frame.lovense_mode)
+        case frames.EndBroadcast():
+            return broadcasts.end(state, asker)
+        case _:
+            assert_never(frame)
+
+
+def _stop_room(state: RoomState, ctx: Context) -> list[Effect]:
+    """The stop frames come first, before anything else that follows from them."""
+    state.queue.paused = True
+    return activation.stop_all(state, ctx)
+
+
+def _change_platform(state: RoomState, ctx: Context, settings: PlatformSettings) -> list[Effect]:
+    killed = state.platform.enable_lovense and not settings.enable_lovense
+    state.platform = settings
+    return activation.stop_all(state, ctx) if killed else []
+
+
+def _change_model(state: RoomState, settings: ModelSettings) -> list[Effect]:
+    mode_changed = settings.viewer_sync_mode is not state.model_settings.viewer_sync_mode
+    state.change_model_settings(settings)
+    return members.all_viewers_changed(state) if mode_changed else []
+
+
+def _forbidden(detail: str) -> Refusal:
+    return Refusal(ErrorCode.FORBIDDEN, detail=detail)
+
+
+def apology(message: Any) -> list[Effect]:
+    """The answer to a message that the room crashed on, so that nobody waits for nothing."""
+    refusal = Refusal(ErrorCode.INTERNAL)
+    if isinstance(message, MemberFrame) and hasattr(message.frame, "ref"):
+        return [Send(message.session_id, tips.error_frame(message.frame.ref, refusal))]
+    reply_to = getattr(message, "reply_to", None)
+    return [] if reply_to is None else tips.reply(reply_to, refusal)

@@ -1,0 +1,251 @@
+"""The state of one room: plain data with one owner, the room's actor."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from actors.ports import Broadcast, SessionId
+from actors.room.activation_queue import Activation, ActivationQueue
+from actors.runtime.moment import Chance, Moment
+from protocol import frames
+from protocol.gating import Gates, Preferences, gates
+from protocol.lovense import LevelMap, Toy
+from protocol.routing import RoomSnapshot, ViewerFlags
+from protocol.tip_activated import LovenseMode, MembershipTier, Target
+from protocol.tip_menu import TipMenuRow
+from protocol.toy_settings import ModelSettings, PlatformSettings
+
+PUT_AWAY_AFTER_S: Final = 60.0
+"""A room without members sleeps after this long, and comes back on the next join."""
+
+MODEL_RETURN_WINDOW_S: Final = 30.0
+"""How long activations wait for a model's page that reloads or reconnects. After it they run
+without her toy: nobody else waits for ever."""
+
+PRESENCE_INTERVAL_S: Final = 1.0
+"""At most one presence count a second, so that a crowd joining costs O(n)."""
+
+FINISHED_TIPS_MAX: Final = 10_000
+"""How many finished tipIds a room remembers itself; older ones the database knows."""
+
+
+@dataclass(slots=True)
+class Session:
+    """One socket. A viewer may have several; a model has one."""
+
+    session_id: SessionId
+    user_id: str
+    toys: tuple[Toy, ...] = ()
+
+    @property
+    def toy_connected(self) -> bool:
+        return any(toy.connected for toy in self.toys)
+
+
+@dataclass(slots=True)
+class Viewer:
+    """One viewer, counted once however many tabs."""
+
+    user_id: str
+    username: str
+    tier: MembershipTier
+    preferences: Preferences
+    balance: int | None
+    sessions: dict[SessionId, Session] = field(default_factory=dict)
+
+    @property
+    def toy_session(self) -> Session | None:
+        """The one tab that commands go to: the newest with a connected toy."""
+        return next((each for each in reversed(self.sessions.values()) if each.toy_connected), None)
+
+    def flags(self) -> ViewerFlags:
+        return ViewerFlags(
+            self.user_id,
+            self.tier,
+            self.toy_session is not None,
+            self.preferences.react_to_my_tips,
+            self.preferences.feel_all_tips,
+        )
+
+
+@dataclass(slots=True)
+class ModelPage:
+    """The model's one open page. `toys` and `level_map` are None until it has reported them."""
+
+    session_id: SessionId
+    username: str
+    tier: MembershipTier
+    page_id: str | None
+    integration: LovenseMode
+    toys: tuple[Toy, ...] | None = None
+    level_map: LevelMap | None = None
+    settings_reported: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Has said all that a command to it depends on."""
+        return self.toys is not None and self.settings_reported
+
+    @property
+    def toy_connected(self) -> bool:
+        return any(toy.connected for toy in self.toys or ())
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """One command to one target that has no final state yet. `deadline_s`: when the current
+    attempt counts as unanswered, or, with `session_id` None, when the next one is due."""
+
+    command_id: str
+    activation: Activation
+    target: Target
+    attempt: int
+    session_id: SessionId | None
+    deadline_s: float
+    seconds: float
+    """How long the call plays."""
+    accepted: bool = False
+    """The page has said, in this attempt, that it has the command."""
+
+
+@dataclass(slots=True)
+class Playing:
+    """The activation whose moment it is. `ends_at_s`: when its toys are at rest again."""
+
+    activation: Activation
+    ends_at_s: float
+    sessions: set[SessionId]
+
+
+@dataclass(slots=True)
+class Unfinished:
+    """A tip with targets that have no final state yet. `position`: as last told to the tipper."""
+
+    tipper_id: str
+    targets_open: int
+    played: bool = False
+    position: int | None = None
+
+
+@dataclass(slots=True)
+class RoomState:
+    room_id: str
+    model_id: str
+    model_display_name: str
+    epoch: str
+    platform: PlatformSettings
+    model_settings: ModelSettings
+    tip_menu: tuple[TipMenuRow, ...]
+    model_share_percent: int
+    tip_bonus_percent: int
+    broadcast: Broadcast | None
+    queue: ActivationQueue
+    empty_since_s: float
+    model_absent_since_s: float
+    offset: int = 0
+    broadcast_changing: bool = False
+    tips_at_ledger: int = 0
+    tip_options: tuple[frames.TipOption, ...] = ()
+    """The buttons of the viewers' pages; made anew when the menu or the settings change."""
+    viewers: dict[str, Viewer] = field(default_factory=dict)
+    flags: dict[str, ViewerFlags] = field(default_factory=dict)
+    """The routing view of `viewers`, kept in step with it."""
+    users_by_session: dict[SessionId, str] = field(default_factory=dict)
+    model_page: ModelPage | None = None
+    playing: Playing | None = None
+    outstanding: dict[str, Outstanding] = field(default_factory=dict)
+    deadlines: list[tuple[float, str]] = field(default_factory=list)
+    """Heap of (deadline_s, commandId); an entry counts only if it is still that command's."""
+    unfinished: dict[str, Unfinished] = field(default_factory=dict)
+    """By tipId."""
+    finished: dict[str, None] = field(default_factory=dict)
+    """The last finished tipIds, oldest first."""
+    purchases: dict[str, list[float]] = field(default_factory=dict)
+    """userId -> times of the last minute's purchases."""
+    presence_sent: int = 0
+    presence_sent_at_s: float = float("-inf")
+    view_sent: frames.RoomView | None = None
+    queue_reported: tuple[str | None, str | None, int, bool] | None = None
+
+    def __post_init__(self) -> None:
+        self.change_model_settings(self.model_settings)
+
+    def change_model_settings(self, settings: ModelSettings) -> None:
+        self.model_settings = settings
+        shown = settings.tip_menu_enabled
+        self.tip_options = tuple(
+            frames.TipOption(row.tip_amount, row.description, has_vibration=True)
+            for row in sorted(self.tip_menu, key=lambda row: row.order)
+            if row.active and shown
+        )
+
+    def next_offset(self) -> int:
+        self.offset += 1
+        return self.offset
+
+    def snapshot(self) -> RoomSnapshot:
+        """What routing looks at, now."""
+        page = self.model_page
+        return RoomSnapshot(
+            enable_lovense=self.platform.enable_lovense,
+            model_id=self.model_id,
+            model_present=page is not None,
+            model_toy_connected=page is not None and page.toy_connected,
+            viewer_sync_mode=self.model_settings.viewer_sync_mode,
+            viewers=self.flags,
+        )
+
+    def gates_of(self, viewer: Viewer) -> Gates:
+        return gates(
+            viewer.toy_session is not None, self.model_settings.viewer_sync_mode, viewer.tier
+        )
+
+    def view(self) -> frames.RoomView:
+        """The public state of the room."""
+        page = self.model_page
+        return frames.RoomView(
+            room_id=self.room_id,
+            model_id=self.model_id,
+            model_display_name=self.model_display_name,
+            live=self.broadcast is not None,
+            broadcast_id=self.broadcast.broadcast_id if self.broadcast else None,
+            lovense_mode=self.broadcast.lovense_mode if self.broadcast else None,
+            viewer_sync_mode=self.model_settings.viewer_sync_mode,
+            enable_lovense=self.platform.enable_lovense,
+            toys_paused=self.queue.paused,
+            model_toy_connected=page is not None and page.toy_connected,
+            tip_options=self.tip_options,
+        )
+
+    def viewer_view(self, viewer: Viewer) -> frames.SelfView:
+        return frames.SelfView(
+            user_id=viewer.user_id,
+            username=viewer.username,
+            role="viewer",
+            membership_tier=viewer.tier,
+            balance=viewer.balance,
+            toy_connected=viewer.toy_session is not None,
+            react_to_my_tips=viewer.preferences.react_to_my_tips,
+            feel_all_tips=viewer.preferences.feel_all_tips,
+            gates=self.gates_of(viewer),
+        )
+
+    def model_view(self, page: ModelPage) -> frames.SelfView:
+        return frames.SelfView(
+            user_id=self.model_id,
+            username=page.username,
+            role="model",
+            membership_tier=page.tier,
+            balance=None,
+            toy_connected=page.toy_connected,
+            react_to_my_tips=False,
+            feel_all_tips=False,
+            gates=Gates(react_to_my_tips=False, feel_all_tips=False),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What one step may know of the world: the moment, and chance where a decision needs it."""
+
+    now: Moment
+    chance: Chance

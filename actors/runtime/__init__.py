@@ -1,0 +1,1 @@
+"""Actors: one task, one bounded mailbox, one owner of its state."""
