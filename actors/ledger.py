@@ -58,6 +58,7 @@ class LedgerActor:
         self._store = store
         self._consumers = list(consumers)
         self._mailbox: Mailbox[SettleRequest] = Mailbox(MAILBOX_LIMIT)
+        self._ended = trio.Event()
         self._batches = self._settled = self._last_batch = 0
         self._log = structlog.get_logger("tiproom.ledger")
 
@@ -73,18 +74,20 @@ class LedgerActor:
         waiting = self._mailbox.statistics().waiting
         return LedgerStatistics(waiting, self._batches, self._settled, self._last_batch)
 
-    def close(self) -> None:
-        """Take no more; `run` ends when what waits is settled."""
+    async def drain(self) -> None:
+        """Take no more, and return when what waits is settled and `run` has ended."""
         self._mailbox.close()
+        await self._ended.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until `close`, and then until what waited is settled."""
+        """Until `drain`, and then until what waited is settled."""
         task_status.started()
         while (first := await self._mailbox.get()) is not None:
             batch = [first]
             while len(batch) < BATCH_MAX and (request := self._mailbox.get_nowait()) is not None:
                 batch.append(request)
             await self._settle(batch)
+        self._ended.set()
 
     async def _settle(self, batch: list[SettleRequest]) -> None:
         self._batches += 1

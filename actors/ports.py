@@ -200,8 +200,19 @@ class TipTrace(msgspec.Struct, frozen=True, rename="camel"):
     """one per audit record: targetType, targetId, attempt, state, reason, code, call, fit, at"""
 
 
+class ModelRecord(msgspec.Struct, frozen=True):
+    """A model's settings, and the rooms that they reach."""
+
+    settings: ModelSettings
+    room_ids: tuple[str, ...]
+
+
 class SettingsStore(Protocol):
     async def load_platform_settings(self) -> PlatformSettings: ...
+
+    async def load_model(self, model_id: str) -> ModelRecord | None:
+        """None: there is no such model."""
+        ...
 
     async def save_platform_settings(
         self, settings: PlatformSettings, changes: dict[str, tuple[Any, Any]], who: str

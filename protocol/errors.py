@@ -114,8 +114,9 @@ class Refusal(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
         return self.detail or ERRORS[self.code].text
 
 
-class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault of ours
-    """Raised where a request ends early; carries the answer to send."""
+class Refused(Exception):
+    """Raised where a request ends early; carries the answer to send. Not named an error: a refusal
+    is an answer, not a fault of ours."""
 
     def __init__(
         self,

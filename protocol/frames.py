@@ -24,8 +24,7 @@ from protocol.tip_activated import (
 
 Ref = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Token = Annotated[str, Meta(max_length=4096)]
-EpochMs = int
-"""Milliseconds since 1970-01-01 UTC."""
+EpochMs = Annotated[int, Meta(description="milliseconds since 1970-01-01 UTC")]
 
 
 # ---- client -> server ------------------------------------------------------------------------

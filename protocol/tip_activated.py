@@ -21,14 +21,14 @@ AMOUNT_MAX: Final = 99_999
 """Tokens of one tip (spec: ledger, 422 above)."""
 
 ID_LENGTH_MAX: Final = 64
-_ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$(?!\n)"
+ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$(?!\n)"
 """`$(?!\\n)` is the true end for Python and for ECMAScript: `\\Z` means nothing to the readers of
 the JSON Schema, and Python's `$` alone lets a line feed follow."""
 
 NO_NUL_PATTERN: Final = r"^[^\x00]*$"
 """PostgreSQL stores no NUL in text, so what may be stored must not hold one."""
 
-Id = Annotated[str, Meta(pattern=_ID_PATTERN, max_length=ID_LENGTH_MAX)]
+Id = Annotated[str, Meta(pattern=ID_PATTERN, max_length=ID_LENGTH_MAX)]
 """Ids that come from outside: letters, digits, `. _ : -`; 1..64 characters. No NUL, no spaces."""
 Amount = Annotated[int, Meta(ge=1, le=AMOUNT_MAX)]
 PublicText = Annotated[str, Meta(max_length=200, pattern=NO_NUL_PATTERN)]

@@ -21,6 +21,7 @@ class LoyaltyConsumer:
     def __init__(self, store: LoyaltyStore) -> None:
         self._store = store
         self._mailbox: Mailbox[TipActivated] = Mailbox(MAILBOX_LIMIT)
+        self._ended = trio.Event()
         self._log = structlog.get_logger("tiproom.consumers.loyalty")
 
     def hand(self, event: TipActivated) -> None:
@@ -29,9 +30,10 @@ class LoyaltyConsumer:
         except (MailboxFull, MailboxClosed):
             self._log.warning("left_to_relay", tip_id=event.tip_id)
 
-    def close(self) -> None:
-        """`run` ends when what waits is credited."""
+    async def drain(self) -> None:
+        """Take no more, and return when what waits is credited and `run` has ended."""
         self._mailbox.close()
+        await self._ended.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
@@ -43,3 +45,4 @@ class LoyaltyConsumer:
                 await self._store.credit_points(batch)
             except StoreUnavailable:
                 self._log.error("left_to_relay", tips=len(batch))
+        self._ended.set()

@@ -239,7 +239,7 @@ class RoomActor:
         back = _SettledInbox(self, settlement.tip_id, settlement.tipper_id, effect.asker)
         try:
             self._ports.ledger.tell(SettleRequest(settlement, back))
-        except MailboxFull:
+        except (MailboxFull, MailboxClosed):  # closed: the server is going away
             back.answer(Refusal(ErrorCode.ROOM_BUSY))
 
     async def _store_broadcast(self, effect: StoreBroadcast) -> None:

@@ -1,0 +1,53 @@
+# Two commands on a fresh Debian with Python 3.11: `make run` and `make test`.
+.PHONY: run test check bench documents clean
+.DEFAULT_GOAL := run
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+
+# Each stamp is a finished set-up: made anew when what it depends on changes.
+SERVER := $(VENV)/server.stamp
+DEV := $(VENV)/dev.stamp
+BENCH := $(VENV)/bench.stamp
+NODE := tests/clients/node/node_modules/.stamp
+
+run: $(SERVER)
+	@$(BIN)/tiproom run --demo
+
+test: check
+	$(BIN)/pytest
+
+check: $(DEV) $(NODE)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m server.documents --check
+
+bench: $(BENCH)
+	$(BIN)/python -m bench
+
+documents: $(DEV)
+	$(BIN)/python -m server.documents
+
+clean:
+	rm -rf $(VENV) tests/clients/node/node_modules
+
+$(SERVER): pyproject.toml constraints.txt
+	sh tools/setup-python.sh $(PYTHON) $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+$(DEV): $(SERVER)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	sh tools/setup-browser.sh
+	@touch $@
+
+$(BENCH): $(SERVER)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@touch $@
+
+$(NODE): tests/clients/node/package.json $(DEV)
+	cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --no-package-lock --no-audit --no-fund --silent
+	@touch $@

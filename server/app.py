@@ -1,0 +1,179 @@
+"""The one place that wires everything: database, actors, sockets, HTTP; and their end.
+
+Start: PostgreSQL -> migrations -> actors -> relay -> ports. End: the ports close and members are
+told to come back; what was accepted is settled, written and handed over; then the database goes.
+"""
+
+import logging
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
+
+import msgspec
+import trio
+from hypercorn.config import Config
+from hypercorn.trio import serve
+from quart_trio import QuartTrio
+
+from actors.audit_writer import AuditWriter
+from actors.consumers.loyalty import LoyaltyConsumer
+from actors.consumers.relay import run_relay
+from actors.consumers.toys import ToyConsumer
+from actors.ledger import LedgerActor
+from actors.room.actor import RoomPorts
+from actors.room.registry import RoomRegistry
+from actors.runtime.moment import Chance
+from server.auth import Authority
+from server.http.app import create_app
+from server.services import Services
+from server.settings import Settings
+from server.sockets.fan_out import FanOut
+from server.sockets.listener import SocketServer, serve_sockets
+from server.store.bridge import open_bridge
+from server.store.demo import seed_demo
+from server.store.embedded import embedded
+from server.store.migrate import migrate
+from server.store.store import Store, open_store
+
+HTTP_DRAIN_S: Final = 2.0
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """Where the server listens, without trailing slashes."""
+
+    http_url: str
+    socket_url: str
+
+
+async def run(settings: Settings, stop: trio.Event, announce: Callable[[Ready], None]) -> None:
+    """Serve until `stop` is set. `announce` is called once both ports take requests."""
+    async with open_database(settings) as store:
+        if settings.demo:
+            await seed_demo(store)
+        await _serve(settings, store, stop, announce)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings) -> AsyncIterator[Store]:
+    """The migrated store: of an existing server, or of the embedded one."""
+    async with AsyncExitStack() as stack:
+        dsn = settings.database_url
+        if dsn is None:
+            dsn = await stack.enter_async_context(embedded(settings.data_dir / "postgres"))
+        bridge = await stack.enter_async_context(open_bridge())
+        await migrate(bridge, dsn)
+        yield await stack.enter_async_context(open_store(dsn, bridge))
+
+
+async def _serve(
+    settings: Settings, store: Store, stop: trio.Event, announce: Callable[[Ready], None]
+) -> None:
+    authority = Authority(_token_secret(settings))
+    fan_out = FanOut()
+    audit = AuditWriter(store.rooms)
+    loyalty = LoyaltyConsumer(store.loyalty)
+    ledger = LedgerActor(store.ledger, [loyalty])
+    ports = RoomPorts(
+        store.rooms,
+        fan_out,
+        audit,
+        ledger,
+        Chance(),
+        model_share_percent=settings.model_share_percent,
+        tip_bonus_percent=settings.tip_bonus_percent,
+    )
+    async with trio.open_nursery() as nursery:
+        rooms = RoomRegistry(ports, nursery)
+        toys = ToyConsumer(rooms, nursery)
+        ledger.add_consumer(toys)
+        await nursery.start(audit.run)
+        await nursery.start(loyalty.run)
+        await nursery.start(ledger.run)
+
+        http_socket = _bind_http(settings)
+        http_url = f"http://{settings.http_host}:{http_socket.getsockname()[1]}"
+        sockets = await nursery.start(
+            partial(
+                serve_sockets,
+                host=settings.socket_host,
+                port=settings.socket_port,
+                limits=settings.sockets,
+                origins=frozenset(settings.allowed_origins) | _own_origins(http_url),
+                authority=authority,
+                rooms=rooms,
+                members=store.members,
+                delivery=fan_out,
+            )
+        )
+        assert isinstance(sockets, SocketServer)
+        socket_url = settings.public_socket_url or f"ws://{settings.socket_host}:{sockets.port}"
+        services = Services(
+            settings=settings,
+            authority=authority,
+            rooms=rooms,
+            ledger=ledger,
+            audit=audit,
+            fan_out=fan_out,
+            members=store.members,
+            settings_store=store.settings,
+            trace=store.traces.load_tip,
+            database_ready=store.check,
+        )
+        http_stop = trio.Event()
+        app = create_app(services, socket_url)
+        await nursery.start(_serve_http, app, http_socket, http_stop)
+        await nursery.start(run_relay, store.ledger, [toys, loyalty])
+        announce(Ready(http_url, socket_url))
+
+        await stop.wait()
+        # Members first: they are told to come back while everything still works.
+        http_stop.set()
+        await sockets.drain(settings.shutdown_timeout_s / 2)
+        with trio.move_on_after(settings.shutdown_timeout_s / 2):
+            await ledger.drain()
+            await loyalty.drain()
+            await audit.flush()
+        nursery.cancel_scope.cancel()
+
+
+async def _serve_http(
+    app: QuartTrio,
+    listening: socket.socket,
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    config = Config()
+    config.bind = [f"fd://{listening.detach()}"]
+    config.accesslog = None  # our own logs say what matters, without addresses
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.graceful_timeout = HTTP_DRAIN_S
+    config.include_server_header = False
+    await serve(app, config, shutdown_trigger=stop.wait, task_status=task_status)
+
+
+def _bind_http(settings: Settings) -> socket.socket:
+    """Bound before anything serves: sockets must know our pages' origin, and pages our sockets."""
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    return socket.create_server((settings.http_host, settings.http_port), family=family)
+
+
+def _own_origins(http_url: str) -> frozenset[str]:
+    """Our pages', however the browser names this machine."""
+    return frozenset({http_url, http_url.replace("//127.0.0.1:", "//localhost:")})
+
+
+def _token_secret(settings: Settings) -> bytes:
+    """The platform's; or the demo's own, made once and kept, so that a restart logs nobody out."""
+    if settings.token_secret is not None:
+        return settings.token_secret.encode()
+    assert settings.demo, "checked when the settings were loaded"
+    path = settings.data_dir / "demo-token-secret"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(48))
+    return path.read_bytes()

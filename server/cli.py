@@ -1,0 +1,91 @@
+"""The command line: `tiproom run`."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+import trio
+
+from server import app
+from server.observe import logs
+from server.settings import BadSettings, Settings, load
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status: 0 after a clean stop, 2 for settings that cannot be used."""
+    options = vars(_parser().parse_args(arguments))
+    command = options.pop("command")
+    overrides = {name: value for name, value in options.items() if value is not None}
+    try:
+        settings = load(os.environ, overrides)
+    except BadSettings as error:
+        for problem in error.problems:
+            print(f"tiproom: {problem}", file=sys.stderr)
+        return 2
+    logs.configure(settings.log_level)
+    assert command == "run"
+    trio.run(_run, settings)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tiproom", description="Real-time room server.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="serve until interrupted")
+    run.add_argument("--demo", action="store_const", const=True, help="a seeded room and pages")
+    run.add_argument("--data-dir", help="where the embedded PostgreSQL keeps its data")
+    run.add_argument("--http-port", type=int)
+    run.add_argument("--socket-port", type=int)
+    return parser
+
+
+async def _run(settings: Settings) -> None:
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_stop_on_signal, stop)
+        await app.run(settings, stop, partial(_announce, settings))
+        nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signal(
+    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    """The first signal asks for a clean stop; a second one ends at once."""
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
+        async for number in signals:
+            if stop.is_set():
+                os._exit(128 + number)
+            stop.set()
+
+
+def _announce(settings: Settings, ready: app.Ready) -> None:
+    structlog.get_logger("tiproom").info(
+        "ready", http_url=ready.http_url, socket_url=ready.socket_url, demo=settings.demo
+    )
+    if settings.demo:
+        for line in _demo_lines(ready):
+            print(line, flush=True)
+
+
+def _demo_lines(ready: app.Ready) -> list[str]:
+    return [
+        "",
+        "  Tiproom demo: simulated toys, play tokens. Not for production.",
+        "",
+        f"  the model's page   {ready.http_url}/demo/model",
+        f"  a viewer's page    {ready.http_url}/demo/viewer?as=alex",
+        f"  everyone           {ready.http_url}/demo/",
+        f"  API document       {ready.http_url}/openapi.json",
+        "",
+        "  Ctrl-C stops.",
+        "",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

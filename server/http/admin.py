@@ -1,0 +1,132 @@
+"""Live inspection and acts of an admin (spec 8). Acts need a reason and are logged."""
+
+from typing import Annotated
+
+import msgspec
+import structlog
+from msgspec import Meta
+from quart import Blueprint, Response, request
+
+from actors.ports import TipTrace
+from actors.room.inspection import RoomInspection
+from actors.room.messages import Inspect, ResumeToysByRequest, StopToysByRequest
+from actors.runtime.mailbox import MailboxStatistics
+from protocol.errors import ErrorCode, Refused
+from server.auth import Role
+from server.http.body import accepts, answers, json
+from server.http.guard import allow, caller
+from server.services import Services
+
+PAGE_DEFAULT, PAGE_MAX = 50, 200
+
+_ERRORS = (ErrorCode.TOKEN_INVALID, ErrorCode.FORBIDDEN, ErrorCode.ROOM_BUSY)
+
+
+class AwakeRoom(msgspec.Struct, frozen=True, rename="camel"):
+    """A room whose actor runs. `sessions`: sockets that get its events."""
+
+    room_id: str
+    sessions: int
+    mailbox: MailboxStatistics
+    restarts: int
+    last_error: str | None
+
+
+class RoomPage(msgspec.Struct, frozen=True, rename="camel"):
+    """Sorted by roomId. `next`: the cursor of the following page, None on the last."""
+
+    rooms: list[AwakeRoom]
+    next: str | None
+
+
+class RoomDetail(msgspec.Struct, frozen=True, rename="camel"):
+    room: RoomInspection
+    mailbox: MailboxStatistics
+    restarts: int
+    last_error: str | None
+
+
+class Act(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Why: it is logged with who."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+def blueprint(services: Services) -> Blueprint:
+    admin = Blueprint("admin", __name__, url_prefix="/admin")
+    log = structlog.get_logger("tiproom.admin")
+
+    @admin.get("/rooms")
+    @allow(services.authority, Role.ADMIN)
+    @answers(RoomPage, *_ERRORS, ErrorCode.INVALID_FIELD)
+    async def list_rooms() -> Response:
+        """Rooms that are awake on this node
+
+        Query: `after` (a roomId, the cursor) and `limit` (1..200, default 50).
+        """
+        after, limit = request.args.get("after", ""), _limit()
+        rooms = sorted(services.rooms, key=lambda room: room.room_id)
+        page = [room for room in rooms if room.room_id > after][: limit + 1]
+        shown = [
+            AwakeRoom(
+                room.room_id,
+                services.fan_out.admitted(room.room_id),
+                room.mailbox.statistics(),
+                room.restarts,
+                room.last_error,
+            )
+            for room in page[:limit]
+        ]
+        return json(RoomPage(shown, shown[-1].room_id if len(page) > limit else None))
+
+    @admin.get("/rooms/<room_id>")
+    @allow(services.authority, Role.ADMIN)
+    @answers(RoomDetail, *_ERRORS, ErrorCode.ROOM_UNKNOWN)
+    async def get_room(room_id: str) -> Response:
+        """One room from the inside; wakes it if it sleeps"""
+        inspection = await services.ask_room(room_id, Inspect)
+        room = await services.rooms.open(room_id)
+        return json(
+            RoomDetail(inspection, room.mailbox.statistics(), room.restarts, room.last_error)
+        )
+
+    @admin.post("/rooms/<room_id>/toys/stop")
+    @allow(services.authority, Role.ADMIN)
+    @accepts(Act)
+    @answers(None, *_ERRORS, ErrorCode.ROOM_UNKNOWN, ErrorCode.INVALID_FIELD)
+    async def stop_toys(act: Act, room_id: str) -> Response:
+        """Stop all toys of a room and pause its queue"""
+        log.warning("toys_stopped", room_id=room_id, who=caller().user_id, reason=act.reason)
+        return json(await services.ask_room(room_id, StopToysByRequest))
+
+    @admin.post("/rooms/<room_id>/toys/resume")
+    @allow(services.authority, Role.ADMIN)
+    @accepts(Act)
+    @answers(None, *_ERRORS, ErrorCode.ROOM_UNKNOWN, ErrorCode.INVALID_FIELD)
+    async def resume_toys(act: Act, room_id: str) -> Response:
+        """Let a room's queue go on"""
+        log.warning("toys_resumed", room_id=room_id, who=caller().user_id, reason=act.reason)
+        return json(await services.ask_room(room_id, ResumeToysByRequest))
+
+    @admin.get("/tips/<tip_id>")
+    @allow(services.authority, Role.ADMIN)
+    @answers(TipTrace, *_ERRORS, ErrorCode.TIP_UNKNOWN)
+    async def trace_tip(tip_id: str) -> Response:
+        """The whole life of a tip
+
+        Ledger entries, the event, each consumer, each target and attempt, with times.
+        """
+        trace = await services.trace(tip_id)
+        if trace is None:
+            raise Refused(ErrorCode.TIP_UNKNOWN)
+        return json(trace)
+
+    return admin
+
+
+def _limit() -> int:
+    text = request.args.get("limit", str(PAGE_DEFAULT))
+    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+    if not 1 <= limit <= PAGE_MAX:
+        raise Refused(ErrorCode.INVALID_FIELD, "limit", f"A number from 1 to {PAGE_MAX}.")
+    return limit

@@ -1,0 +1,54 @@
+"""The HTTP application: all blueprints, their errors and their document."""
+
+from typing import Final
+
+from quart_schema import Info, QuartSchema
+from quart_trio import QuartTrio
+
+from server.http import (
+    admin,
+    broadcasts,
+    demo,
+    health,
+    pages,
+    preferences,
+    problem,
+    tips,
+    toy_settings,
+)
+from server.http.openapi import StructProvider
+from server.services import Services
+
+BODY_BYTES_MAX: Final = 64 * 1024
+
+
+def create_app(services: Services, socket_url: str) -> QuartTrio:
+    """`socket_url`: what pages connect to; scheme, host and port, without a path."""
+    app = QuartTrio("tiproom", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
+    QuartSchema(
+        app,
+        openapi_provider_class=StructProvider,
+        # Their viewers load scripts from elsewhere; the document alone is served.
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        swagger_ui_path=None,
+        info=Info(title="Tiproom", version="0.1.0"),
+        security_schemes={"bearer": {"type": "http", "scheme": "bearer"}},
+        conversion_preference="msgspec",
+    )
+    problem.install(app)
+    pages.protect(app, socket_url)
+    for blueprint in (
+        tips.blueprint(services),
+        preferences.blueprint(services),
+        broadcasts.blueprint(services),
+        toy_settings.blueprint(services),
+        admin.blueprint(services),
+        health.blueprint(services),
+        pages.blueprint(),
+    ):
+        app.register_blueprint(blueprint)
+    if services.settings.demo:
+        app.register_blueprint(demo.blueprint(services, socket_url))
+    return app

@@ -1,0 +1,58 @@
+"""Who may call: a bearer token on every path but the few that say otherwise."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from quart import g, request
+from quart_schema import security_scheme
+
+from protocol.errors import ErrorCode, Refused
+from server.auth import Authority, Identity, Role
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def bearer(authority: Authority) -> Identity:
+    """The identity behind the request's token. Raises Refused: TOKEN_MISSING, TOKEN_INVALID,
+    TOKEN_EXPIRED."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Refused(ErrorCode.TOKEN_MISSING)
+    return authority.verify(token.strip())
+
+
+def allow(
+    authority: Authority, *roles: Role
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Only these roles; the handler finds the caller by `caller()`."""
+
+    def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        @security_scheme([{"bearer": []}])
+        @wraps(handler)
+        async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            identity = bearer(authority)
+            if identity.role not in roles:
+                raise Refused(ErrorCode.FORBIDDEN)
+            g.identity = identity
+            return await handler(*args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+def caller() -> Identity:
+    """Who called, inside a handler that `allow` guards."""
+    identity: Any = g.identity
+    assert isinstance(identity, Identity)
+    return identity
+
+
+def own_room(room_id: str) -> None:
+    """Members act in the room that their token names; the platform's back end in any. Raises
+    Refused: WRONG_ROOM."""
+    identity = caller()
+    if identity.role is not Role.SERVICE and identity.room_id != room_id:
+        raise Refused(ErrorCode.WRONG_ROOM)

@@ -1,0 +1,37 @@
+"""The client SDK and the pages' files, with the headers that keep them to themselves."""
+
+from typing import Final
+
+from quart import Blueprint, Quart, Response, send_from_directory
+from quart_schema import hide
+
+from server.http.demo import WEB_DIR
+
+_MAX_AGE_S: Final = 0
+"""Always asked for again, and answered 304 where nothing changed: an update reaches everyone."""
+
+
+def blueprint() -> Blueprint:
+    pages = Blueprint("pages", __name__)
+
+    @pages.get("/web/<path:name>")
+    @hide
+    async def web_file(name: str) -> Response:
+        return await send_from_directory(WEB_DIR, name, cache_timeout=_MAX_AGE_S)
+
+    return pages
+
+
+def protect(app: Quart, socket_url: str) -> None:
+    """Our pages load nothing from elsewhere, talk to nobody else, and are framed by nobody."""
+    policy = (
+        f"default-src 'self'; connect-src 'self' {socket_url}; img-src 'self' data:; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
+
+    @app.after_request
+    async def add_headers(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response

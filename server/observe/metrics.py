@@ -1,0 +1,64 @@
+"""Prometheus metrics, read from the parts' own statistics when they are scraped."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from server.services import Services
+
+
+class Metrics(Collector):
+    """One registry of our own: nothing global, so that a test may have several servers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def render(self) -> bytes:
+        """The text exposition format."""
+        return generate_latest(self._registry)
+
+    def describe(self) -> list[Metric]:
+        return []  # names are known once collected; nothing to check beforehand
+
+    def collect(self) -> Iterator[Metric]:
+        services = self._services
+        sockets = services.fan_out.statistics()
+        yield _gauge("sockets", "Sessions connected", sockets.sessions)
+        yield _gauge("outbox_bytes", "Waiting in all outboxes", sockets.backlog_bytes)
+        yield _counter("frames_sent", "Frames given to outboxes", sockets.frames_sent)
+        yield _counter("bytes_sent", "Bytes given to outboxes", sockets.bytes_sent)
+        closes = CounterMetricFamily(
+            "tiproom_closes", "Sessions ended, by close code", labels=["code"]
+        )
+        for code, count in sockets.closes.items():
+            closes.add_metric([str(code)], count)
+        yield closes
+        rooms = list(services.rooms)
+        yield _gauge("rooms", "Rooms awake", len(rooms))
+        waiting = [room.mailbox.statistics() for room in rooms]
+        yield _gauge(
+            "mailbox_waiting", "Messages waiting in rooms", sum(each.waiting for each in waiting)
+        )
+        yield _gauge(
+            "mailbox_oldest_wait_seconds",
+            "The longest wait in any room's mailbox",
+            max((each.oldest_wait_s for each in waiting), default=0.0),
+        )
+        yield _counter("room_restarts", "Restarts of rooms awake", sum(r.restarts for r in rooms))
+        ledger = services.ledger.statistics()
+        yield _gauge("ledger_waiting", "Settlements waiting", ledger.waiting)
+        yield _counter("ledger_batches", "Commits with settlements", ledger.batches)
+        yield _counter("tips_settled", "Tips settled for the first time", ledger.settled)
+        yield _gauge("audit_waiting", "Audit writes not durable yet", services.audit.waiting)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"tiproom_{name}", text, value=value)
+
+
+def _counter(name: str, text: str, value: float) -> CounterMetricFamily:
+    return CounterMetricFamily(f"tiproom_{name}", text, value=value)

@@ -1,0 +1,159 @@
+"""Settings of one server process: defaults, then a TOML file, then the environment.
+
+`TIPROOM_CONFIG` names the TOML file; `TIPROOM_<NAME>` sets one value (`TIPROOM_HTTP_PORT`,
+`TIPROOM_SOCKETS__OUTBOX_BYTES_MAX` for a table's); `DATABASE_URL` is read as it is everywhere.
+Every bad value is named at start, all at once; none is quoted, for it may be a secret.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from server.sockets.limits import SocketLimits
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Percent = Annotated[int, Meta(ge=0, le=100)]
+
+SECRET_LENGTH_MIN: Final = 32
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of them, with safe defaults. Port 0 takes any free port."""
+
+    demo: bool = False
+    """A seeded room, pages, and tokens for whoever asks: never in production."""
+    data_dir: Path = Path("var")
+    """Of the embedded PostgreSQL and the demo's secret; survives restarts."""
+    database_url: str | None = None
+    """An existing PostgreSQL; None starts the embedded one."""
+    http_host: str = "127.0.0.1"
+    http_port: Port = 8000
+    socket_host: str = "127.0.0.1"
+    socket_port: Port = 8001
+    public_socket_url: str | None = None
+    """What pages connect to, if a proxy stands before the socket port: `wss://example.org`."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins whose pages may open sockets, `https://example.org`; our own pages' always may."""
+    token_secret: str | None = None
+    """HS256 secret shared with the platform that signs tokens; at least 32 characters. Only the
+    demo makes its own."""
+    metrics_public: bool = False
+    """Whether /metrics answers without a token."""
+    model_share_percent: Percent = 50
+    """Of a tip, to the model; the rest, and the rounding, to the platform."""
+    tip_bonus_percent: Annotated[int, Meta(ge=0, le=1000)] = 100
+    """Loyalty points per hundred tokens of a plain tip."""
+    shutdown_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 4.0
+    log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
+    sockets: SocketLimits = SocketLimits()
+
+
+class BadSettings(Exception):
+    """`problems`: one line for each bad value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The settings. `overrides` (the command line) win. Raises BadSettings."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    values |= _from_file(environment.get("TIPROOM_CONFIG"), problems)
+    values = _merge(values, _from_environment(environment))
+    values |= overrides or {}
+    settings = _convert(values, problems)
+    if settings is not None and not settings.demo and settings.token_secret is None:
+        problems.append("token_secret: required outside the demo (TIPROOM_TOKEN_SECRET)")
+    if settings is not None and len(settings.token_secret or "x" * 32) < SECRET_LENGTH_MIN:
+        problems.append(f"token_secret: shorter than {SECRET_LENGTH_MIN} characters")
+    if problems or settings is None:
+        raise BadSettings(problems)
+    return settings
+
+
+def _from_file(path: str | None, problems: list[str]) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text())
+    except OSError as error:
+        problems.append(f"TIPROOM_CONFIG: cannot be read ({error.strerror})")
+    except tomllib.TOMLDecodeError:
+        problems.append("TIPROOM_CONFIG: is not TOML")
+    return {}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in environment.items():
+        if key == "DATABASE_URL":
+            values["database_url"] = value
+        elif key.startswith("TIPROOM_") and key != "TIPROOM_CONFIG":
+            name, _, inner = key.removeprefix("TIPROOM_").lower().partition("__")
+            if inner:
+                values.setdefault(name, {})[inner] = value
+            else:
+                values[name] = value
+    return values
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        old = merged.get(name)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = {**old, **value}
+        merged[name] = value
+    return merged
+
+
+def _convert(values: dict[str, Any], problems: list[str]) -> Settings | None:
+    """Field by field, so that every bad one is named."""
+    hints = get_type_hints(Settings, include_extras=True)
+    good: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            problems.append(f"{name}: there is no such setting")
+            continue
+        if name == "sockets":
+            good[name] = _convert_table(value, problems)
+        else:
+            good[name] = _convert_one(name, value, hints[name], problems)
+    return None if problems else Settings(**good)
+
+
+def _convert_table(value: Any, problems: list[str]) -> SocketLimits | None:
+    if not isinstance(value, dict):
+        problems.append("sockets: must be a table")
+        return None
+    hints = get_type_hints(SocketLimits, include_extras=True)
+    for name in value.keys() - hints.keys():
+        problems.append(f"sockets.{name}: there is no such setting")
+    good = {
+        name: _convert_one(f"sockets.{name}", each, hints[name], problems)
+        for name, each in value.items()
+        if name in hints
+    }
+    if problems:
+        return None
+    try:
+        return SocketLimits(**good)
+    except ValueError as error:
+        problems.append(f"sockets: {error}")
+        return None
+
+
+def _convert_one(name: str, value: Any, hint: Any, problems: list[str]) -> Any:
+    if isinstance(value, str) and "tuple" in str(hint):
+        value = [each.strip() for each in value.split(",") if each.strip()]
+    try:
+        return msgspec.convert(value, hint, strict=False, dec_hook=lambda kind, each: kind(each))
+    except (msgspec.ValidationError, TypeError, ValueError):
+        problems.append(f"{name}: not an allowed value")
+        return None

@@ -1,0 +1,17 @@
+"""Members' WebSocket connections, from accept to drop.
+
+limits       every bound and timeout of this package
+framing      a message framed once, for everyone
+outbox       the only writer of one socket: direct sends, a bounded backlog, an overflow
+stream       what trio-websocket reads from and writes to: the same socket, through the outbox
+connection   one accepted socket: its outbox, its deadline, how it closes
+handshake    path, origin and subprotocol of the HTTP upgrade
+rate_limit   frames per second of one connection, and when it is a flood
+session      what a member says: connect, frames to the room, leave
+fan_out      what a room says: `actors.ports.Delivery`, encoded and framed once per encoding
+heartbeat    one task that pings all and closes the silent
+lifetime     the task of one connection: handshake, session, close; nothing escapes from it
+listener     accept, connection limits, drain
+
+Direction: listener -> lifetime -> session, handshake -> fan_out -> connection -> outbox, stream.
+"""

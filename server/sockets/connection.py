@@ -1,0 +1,177 @@
+"""One accepted socket: its outbox, its deadline, and how it closes."""
+
+import math
+import socket
+import struct
+from typing import Final
+
+import trio
+
+from actors.ports import SessionId
+from protocol.codec import Codec
+from protocol.errors import CLOSES, CloseCode
+from protocol.frames import ServerFrame
+from server.sockets.framing import close_frame, message_frame
+from server.sockets.limits import SocketLimits
+from server.sockets.outbox import Outbox
+from server.sockets.stream import OutboxStream
+
+PROTOCOL_ERROR: Final = 1002
+INTERNAL_ERROR: Final = 1011
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER on, 0 s: the kernel keeps nothing for a peer that does not take it."""
+_DISCARD_BYTES: Final = 16 * 1024
+
+
+class Connection:
+    """`send` and `close` never wait. `close` may come from anywhere, at any time, more than once:
+    the first reason stands."""
+
+    __slots__ = (
+        "_close_by_s",
+        "_deadline_code",
+        "_limits",
+        "_nursery",
+        "_patience",
+        "_sock",
+        "close_code",
+        "codec",
+        "last_heard_s",
+        "outbox",
+        "session_id",
+        "stream",
+    )
+
+    def __init__(self, session_id: SessionId, sock: socket.socket, limits: SocketLimits) -> None:
+        """`sock`: connected and non-blocking; owned from now on."""
+        self.session_id = session_id
+        self.outbox = Outbox(sock, limits.outbox_bytes_max, self)
+        self.stream = OutboxStream(sock, self.outbox, self._heard)
+        self.codec: Codec | None = None
+        """Set by the handshake; before it nothing of ours may be sent."""
+        self.last_heard_s = trio.current_time()
+        self.close_code: int | None = None
+        """Why it closes; None while it does not."""
+        self._sock = sock
+        self._limits = limits
+        self._nursery: trio.Nursery | None = None
+        self._deadline_code: CloseCode | None = None
+        self._patience: trio.CancelScope | None = None
+        self._close_by_s = math.inf
+
+    # ---- while it lives ------------------------------------------------------------------
+
+    def attach(self, nursery: trio.Nursery) -> None:
+        """Everything that this connection does runs in `nursery`; a close cancels it."""
+        self._nursery = nursery
+
+    def detach(self) -> None:
+        """The nursery is about to end: start nothing in it any more."""
+        self._nursery = None
+
+    def close_at(self, deadline_s: float, code: CloseCode | None) -> None:
+        """Close with `code` when trio's clock reaches `deadline_s`, instead of at the deadline
+        given before. None: drop it, there is nobody to tell yet."""
+        assert self._nursery is not None
+        self._deadline_code = code
+        self._nursery.cancel_scope.deadline = deadline_s
+
+    def send(self, frame: ServerFrame) -> int:
+        """Encode and send to this member alone. Returns the bytes of the frame."""
+        assert self.codec is not None, "sent before the handshake was done"
+        data = message_frame(self.codec, self.codec.encode(frame))
+        self.outbox.send(data)
+        return len(data)
+
+    def close(self, code: int) -> None:
+        """Send what is due, then the close frame, then nothing more."""
+        if self.close_code is not None:
+            return
+        self.close_code = code
+        if self.codec is not None:
+            self.outbox.finish(close_frame(code, _reason(code)))
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
+
+    def peer_closed(self, code: int) -> None:
+        """The peer ended it: by a close frame, which was answered; by an error, which is not; or
+        without a word."""
+        if self.close_code is not None:
+            return
+        if code in _OURS_TO_TELL:
+            self.close(code)
+        else:
+            self.close_code = code
+
+    # ---- its end -------------------------------------------------------------------------
+
+    def settle(self, scope: trio.CancelScope) -> None:
+        """Name the reason of an end that nobody has named: the deadline, else the server's own
+        end. `scope`: the cancel scope of the nursery that has ended."""
+        if self.close_code is not None:
+            return
+        late = scope.cancelled_caught and trio.current_time() >= scope.deadline
+        code = self._deadline_code if late else None
+        self.close(CloseCode.GOING_AWAY if code is None else code)
+
+    def hurry(self, deadline_s: float) -> None:
+        """Be gone by `deadline_s` on trio's clock, whatever is still due."""
+        self._close_by_s = deadline_s
+        if self._patience is not None:
+            self._patience.deadline = min(self._patience.deadline, deadline_s)
+
+    async def finish(self) -> None:
+        """Write what is due, end our side, wait for the peer's end, close the socket: at most
+        `close_timeout_s`, and not to be cancelled in between.
+
+        Waiting for the peer's end matters: closing a socket with unread bytes resets it, and a
+        reset destroys the close frame in the peer's buffer.
+        """
+        deadline_s = min(trio.current_time() + self._limits.close_timeout_s, self._close_by_s)
+        with trio.CancelScope(deadline=deadline_s, shield=True) as self._patience:
+            await self.outbox.drain()
+            if not self.outbox.broken:
+                await self._end_our_side()
+        if self._patience.cancelled_caught:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.outbox.abandon()
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+
+    async def _end_our_side(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            while True:
+                await trio.lowlevel.wait_readable(self._sock)
+                if not self._sock.recv(_DISCARD_BYTES):
+                    return
+        except OSError:
+            # The peer has reset the connection: it is as ended as it can be.
+            self.outbox.abandon()
+
+    # ---- the outbox's owner --------------------------------------------------------------
+
+    def backed_up(self) -> None:
+        # Without a nursery `finish` comes next, and drains.
+        if self._nursery is not None:
+            self._nursery.start_soon(self.outbox.drain)
+
+    def overflowed(self) -> None:
+        self.close(CloseCode.SLOW_CONSUMER)
+
+    def _heard(self) -> None:
+        self.last_heard_s = trio.current_time()
+
+
+_OURS_TO_TELL: Final = frozenset({PROTOCOL_ERROR, 1003, 1007})
+"""Close codes (RFC 6455, 7.4.1) that trio-websocket reports when it could not parse what the peer
+sent; it drops the stream without telling the peer why."""
+
+_STANDARD_REASONS: Final = {INTERNAL_ERROR: "internal error", PROTOCOL_ERROR: "protocol error"}
+
+
+def _reason(code: int) -> str:
+    if code in _STANDARD_REASONS:
+        return _STANDARD_REASONS[code]
+    return CLOSES[CloseCode(code)].text if code in CLOSES else ""

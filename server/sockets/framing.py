@@ -1,0 +1,31 @@
+"""WebSocket frames of the server's side. They are not masked (RFC 6455, 5.1), so that one frame
+serves every member: encode once, frame once, send the same bytes."""
+
+from typing import Final
+
+from wsproto.frame_protocol import FrameProtocol
+
+from protocol.codec import Codec
+
+_FRAMES: Final = FrameProtocol(client=False, extensions=[])
+"""Shared: whole messages leave no state behind, and no extension is ever negotiated."""
+
+PING_FRAME: Final = bytes(_FRAMES.ping())
+
+_CLOSE_FIRST_BYTE: Final = 0x88
+"""FIN and opcode 8; a control frame is never fragmented."""
+
+
+def message_frame(codec: Codec, payload: bytes) -> bytes:
+    """One whole message, ready for a socket: binary or text, as the codec's messages are."""
+    return bytes(_FRAMES.send_data(payload if codec.binary else payload.decode()))
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """The last frame of a connection. A reason over 123 bytes is cut."""
+    return bytes(_FRAMES.close(code, reason))
+
+
+def is_close_frame(data: bytes | bytearray | memoryview) -> bool:
+    """Whether `data`, the start of a frame, is a close frame."""
+    return data[0] == _CLOSE_FIRST_BYTE

@@ -1,0 +1,310 @@
+"""Session: what one member says, from `connect` to the end. Read `run`, then `_talk`.
+
+CONNECTING -> JOINED -> gone. It checks, counts and passes on; what a frame means is the room's.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection
+
+from actors.ports import MemberStore, RoomRef, Rooms, StoreUnavailable, ViewerRecord
+from actors.room.messages import Join, Leave, MemberFrame, TierChanged
+from actors.runtime.mailbox import MailboxClosed, MailboxFull
+from protocol.codec import Codec
+from protocol.errors import ERRORS, CloseCode, ErrorCode, Refusal, Refused
+from protocol.frames import (
+    ClientFrame,
+    CommandAccepted,
+    CommandActivated,
+    CommandFailed,
+    Connect,
+    EndBroadcast,
+    Error,
+    Ok,
+    RefreshToken,
+    ReportSettings,
+    ReportToys,
+    ResumeToys,
+    SetPreferences,
+    StartBroadcast,
+    StopToys,
+    Tip,
+)
+from protocol.gating import Preferences
+from server.auth import Authority, Identity, Role
+from server.sockets.connection import PROTOCOL_ERROR, Connection
+from server.sockets.fan_out import FanOut
+from server.sockets.limits import SocketLimits
+from server.sockets.rate_limit import FloodGate, TokenBucket
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPorts:
+    """What every session needs of the rest of the house."""
+
+    limits: SocketLimits
+    authority: Authority
+    rooms: Rooms
+    members: MemberStore
+    delivery: FanOut
+
+
+class _Ended(Exception):
+    """The session decided to close."""
+
+    def __init__(self, code: CloseCode) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+_CLOSE_AFTER: Final = {
+    ErrorCode.TOKEN_INVALID: CloseCode.TOKEN_INVALID,
+    ErrorCode.TOKEN_EXPIRED: CloseCode.TOKEN_EXPIRED,
+    ErrorCode.FORBIDDEN: CloseCode.TOKEN_INVALID,
+    ErrorCode.WRONG_ROOM: CloseCode.WRONG_ROOM,
+    ErrorCode.ROOM_UNKNOWN: CloseCode.ROOM_UNKNOWN,
+    ErrorCode.ROOM_FAILED: CloseCode.ROOM_FAILED,
+    ErrorCode.ROOM_BUSY: CloseCode.ROOM_RESTARTING,
+}
+"""What a refused `connect` leads to after its error. What is not here (a field to correct) leaves
+the socket open for another `connect`, within the time that is left for it."""
+
+
+class Session:
+    """One connection's member. Used once."""
+
+    def __init__(
+        self, connection: Connection, socket: WebSocketConnection, room_id: str, ports: SessionPorts
+    ) -> None:
+        """`connection`: its handshake is done, and it is registered for delivery."""
+        assert connection.codec is not None
+        limits = ports.limits
+        self._connection = connection
+        self._socket = socket
+        self._room_id = room_id
+        self._ports = ports
+        self._codec: Codec = connection.codec
+        self._bucket = TokenBucket(limits.frames_per_s, limits.frames_burst, trio.current_time())
+        self._flood = FloodGate(limits.flood_refusals_max, limits.flood_window_s)
+        self._bad_frames = 0
+        # The next three are set once `connect` succeeds.
+        self._connect: Connect
+        self._identity: Identity
+        self._room: RoomRef | None = None
+
+    async def run(self) -> None:
+        """Until the peer or the server ends it; the connection then knows why. A room that was
+        told of a Join is always told of the Leave."""
+        try:
+            await self._talk()
+        except ConnectionClosed as closed:
+            # Without a reason the library gave up on what it read.
+            self._connection.peer_closed(closed.reason.code if closed.reason else PROTOCOL_ERROR)
+        except _Ended as ended:
+            self._connection.close(ended.code)
+        finally:
+            self._leave()
+
+    async def _talk(self) -> None:
+        within_s = trio.current_time() + self._ports.limits.connect_timeout_s
+        self._connection.close_at(within_s, CloseCode.CONNECT_TIMEOUT)
+        while self._room is None:
+            frame = await self._next_frame()
+            if frame is not None:
+                await self._first(frame)
+        while True:
+            frame = await self._next_frame()
+            if frame is not None:
+                try:
+                    await self._take(frame)
+                except Refused as refused:
+                    self._answer_error(_ref(frame), refused.refusal)
+
+    async def _next_frame(self) -> ClientFrame | None:
+        """None: what came was refused and answered."""
+        message = await self._socket.get_message()
+        now_s = trio.current_time()
+        wait_s = self._bucket.take(now_s)
+        if wait_s > 0:
+            if self._flood.refused(now_s):
+                raise _Ended(CloseCode.FLOOD)
+            refusal = Refusal(ErrorCode.RATE_LIMITED)
+            self._answer_error(self._codec.ref_of(message), refusal, wait_s)
+            return None
+        try:
+            return self._codec.decode(message)
+        except Refused as refused:
+            self._answer_error(self._codec.ref_of(message), refused.refusal)
+            self._count_bad_frame()
+            return None
+
+    # ---- connecting ----------------------------------------------------------------------
+
+    async def _first(self, frame: ClientFrame) -> None:
+        if not isinstance(frame, Connect):
+            refusal = Refusal(ErrorCode.TOKEN_MISSING, detail="The first frame must be connect.")
+            self._answer_error(_ref(frame), refusal)
+            self._count_bad_frame()
+            return
+        try:
+            self._identity = self._identify(frame)
+            self._connect = frame
+            self._close_when_expired()
+            await self._join(frame.ref)
+        except Refused as refused:
+            self._answer_error(frame.ref, refused.refusal)
+            code = _CLOSE_AFTER.get(refused.refusal.code)
+            if code is not None:
+                raise _Ended(code) from refused
+            self._count_bad_frame()
+
+    def _identify(self, connect: Connect) -> Identity:
+        """Raises Refused: TOKEN_INVALID, TOKEN_EXPIRED, FORBIDDEN, WRONG_ROOM, INVALID_FIELD."""
+        identity = self._ports.authority.verify(connect.token)
+        if identity.role not in (Role.VIEWER, Role.MODEL):
+            raise Refused(ErrorCode.FORBIDDEN)
+        if identity.room_id != self._room_id:
+            raise Refused(ErrorCode.WRONG_ROOM)
+        is_model = identity.role is Role.MODEL
+        if is_model is not (connect.integration is not None):
+            detail = "A model names one." if is_model else "Only a model has one."
+            raise Refused(ErrorCode.INVALID_FIELD, "integration", detail)
+        return identity
+
+    def _close_when_expired(self) -> None:
+        left_s = self._ports.authority.valid_for_s(self._identity)
+        self._connection.close_at(trio.current_time() + left_s, CloseCode.TOKEN_EXPIRED)
+
+    async def _join(self, ref: int | None) -> None:
+        """Raises Refused: ROOM_UNKNOWN, ROOM_FAILED, ROOM_BUSY. The room answers to `ref`."""
+        identity, connect = self._identity, self._connect
+        is_model = identity.role is Role.MODEL
+        try:
+            viewer = (
+                ViewerRecord(Preferences(), None)
+                if is_model
+                else await self._ports.members.load_viewer(identity.user_id)
+            )
+            join = Join(
+                session_id=self._connection.session_id,
+                ref=ref,
+                user_id=identity.user_id,
+                username=identity.username,
+                is_model=is_model,
+                membership_tier=identity.membership_tier,
+                viewer=viewer,
+                integration=connect.integration,
+                resume=connect.resume if ref is not None else None,
+                page_id=connect.page_id,
+            )
+            room = await self._ports.rooms.open(self._room_id)
+            try:
+                room.tell(join)
+            except MailboxClosed:
+                # Put away between the two lines above: bring it up once more.
+                room = await self._ports.rooms.open(self._room_id)
+                room.tell(join)
+        except (StoreUnavailable, MailboxFull, MailboxClosed) as error:
+            raise Refused(ErrorCode.ROOM_BUSY) from error
+        self._room = room
+
+    def _leave(self) -> None:
+        if self._room is None:
+            return
+        try:
+            self._room.tell_always(Leave(self._connection.session_id))
+        except MailboxClosed:
+            # The room has ended, and with it all that it knew of this member.
+            self._room = None
+
+    # ---- joined --------------------------------------------------------------------------
+
+    async def _take(self, frame: ClientFrame) -> None:
+        """Raises Refused, for the answer."""
+        match frame:
+            case Connect():
+                detail = "This socket is connected already."
+                raise Refused(ErrorCode.INVALID_FIELD, "type", detail)
+            case RefreshToken():
+                await self._refresh(frame)
+            case StopToys():
+                stop = MemberFrame(self._connection.session_id, frame)
+                await self._to_room(lambda room: room.tell_first(stop))
+            case (
+                Tip()
+                | SetPreferences()
+                | ReportToys()
+                | ReportSettings()
+                | CommandAccepted()
+                | CommandActivated()
+                | CommandFailed()
+                | ResumeToys()
+                | StartBroadcast()
+                | EndBroadcast()
+            ):
+                said = MemberFrame(self._connection.session_id, frame)
+                await self._to_room(lambda room: room.tell(said))
+            case _:
+                assert_never(frame)
+
+    async def _refresh(self, frame: RefreshToken) -> None:
+        """The new token counts once the room has been told of another tier: all or nothing."""
+        new, old = self._ports.authority.verify(frame.token), self._identity
+        if (new.user_id, new.role, new.room_id) != (old.user_id, old.role, old.room_id):
+            raise Refused(ErrorCode.FORBIDDEN, detail="The token is not for this member.")
+        if new.membership_tier is not old.membership_tier:
+            changed = TierChanged(self._connection.session_id, new.membership_tier)
+            await self._to_room(lambda room: room.tell(changed))
+        self._identity = new
+        self._close_when_expired()
+        self._ports.delivery.send(self._connection.session_id, Ok(frame.ref))
+
+    async def _to_room(self, put: Callable[[RoomRef], None]) -> None:
+        """Raises Refused with ROOM_BUSY. A room that was put away is opened and joined anew,
+        once; behind it the member sees a new snapshot."""
+        assert self._room is not None
+        try:
+            try:
+                put(self._room)
+            except MailboxClosed:
+                await self._rejoin()
+                put(self._room)
+        except MailboxFull as error:
+            raise Refused(ErrorCode.ROOM_BUSY) from error
+        except MailboxClosed as error:
+            raise _Ended(CloseCode.ROOM_RESTARTING) from error
+
+    async def _rejoin(self) -> None:
+        try:
+            await self._join(None)
+        except Refused as refused:
+            raise _Ended(_CLOSE_AFTER[refused.refusal.code]) from refused
+
+    # ---- answers -------------------------------------------------------------------------
+
+    def _answer_error(
+        self, ref: int | None, refusal: Refusal, retry_after_s: float | None = None
+    ) -> None:
+        answer = Error(
+            ref=ref,
+            code=refusal.code,
+            text=refusal.text,
+            retry=ERRORS[refusal.code].retry,
+            field=refusal.field,
+            retry_after_s=retry_after_s,
+        )
+        self._ports.delivery.send(self._connection.session_id, answer)
+
+    def _count_bad_frame(self) -> None:
+        self._bad_frames += 1
+        if self._bad_frames > self._ports.limits.bad_frames_max:
+            raise _Ended(CloseCode.BAD_FRAMES)
+
+
+def _ref(frame: ClientFrame) -> int | None:
+    if isinstance(frame, CommandAccepted | CommandActivated | CommandFailed):
+        return None
+    return frame.ref

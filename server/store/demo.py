@@ -1,0 +1,69 @@
+"""What `make run` shows: a live room, its model, and one viewer of each tier with tokens."""
+
+from typing import Final
+from uuid import uuid4
+
+from actors.ports import Broadcast, UserRecord
+from protocol.tip_activated import LovenseMode, MembershipTier, ViewerSyncMode
+from protocol.tip_menu import TipMenuRow
+from protocol.toy_settings import ModelSettings, PlatformSettings
+from protocol.vibration import Pattern, PresetName, Vibration, VibrationType, level
+from server.store.store import Store
+
+ROOM_ID: Final = "room-1"
+MODEL_ID: Final = "model-1"
+MODEL_NAME: Final = "Ruby Rain"
+VIEWERS: Final = {
+    "alex": MembershipTier.FREE,
+    "sam": MembershipTier.VIP_SILVER,
+    "jo": MembershipTier.VIP_GOLD,
+    "kim": MembershipTier.VIP_PLATINUM,
+    "dee": MembershipTier.VIP_DIAMOND,
+}
+"""User id, which is also the username, and tier."""
+FIRST_TOKENS: Final = 5_000
+
+_PATTERN: Final = Pattern((2, 6, 10, 14, 18, 20, 18, 14, 10, 6), 200)
+_MENU: Final = (
+    (15, level(5, 3), "A gentle hello"),
+    (30, level(10, 5), "Medium buzz"),
+    (60, level(16, 8), "Strong buzz"),
+    (100, Vibration(VibrationType.PRESET, None, 10, PresetName.WAVE, None), "Wave"),
+    (200, Vibration(VibrationType.PATTERN, None, 15, None, _PATTERN), "Rising tide"),
+    (500, level(20, 30), "All the way"),
+)
+
+
+async def seed_demo(store: Store) -> None:
+    """Bring the demo about, as far as it is not there: what was changed since then stays, spent
+    tokens stay spent. A room without an open broadcast gets a new one."""
+    await store.settings.initialise_platform_settings(PlatformSettings(enable_lovense=True))
+    for user_id, tier in VIEWERS.items():
+        if await store.members.load_user(user_id) is None:
+            await store.members.save_user(UserRecord(user_id, user_id, tier))
+        await store.ledger.deposit(user_id, FIRST_TOKENS, f"deposit:demo:{user_id}")
+    await store.rooms.add_model(
+        MODEL_ID, MODEL_NAME, ModelSettings(viewer_sync_mode=ViewerSyncMode.VIP_ROOM_SYNC)
+    )
+    await store.rooms.add_room(ROOM_ID, MODEL_ID)
+    room = await store.rooms.load_room(ROOM_ID)
+    assert room is not None  # just added
+    if not room.tip_menu:
+        await store.rooms.save_tip_menu(MODEL_ID, _menu_rows())
+    if room.broadcast is None:
+        broadcast = Broadcast(f"broadcast-{uuid4().hex[:12]}", LovenseMode.EXTENSION)
+        await store.rooms.start_broadcast(ROOM_ID, broadcast)
+
+
+def _menu_rows() -> list[TipMenuRow]:
+    return [
+        TipMenuRow(
+            row_id=f"menu-{amount}",
+            tip_amount=amount,
+            vibration=vibration,
+            description=description,
+            active=True,
+            order=order,
+        )
+        for order, (amount, vibration, description) in enumerate(_MENU)
+    ]

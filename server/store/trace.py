@@ -1,0 +1,74 @@
+"""The whole life of one tip, from the ledger's entries to each target's last attempt."""
+
+from typing import Any
+
+import asyncpg
+
+from actors.ports import TipTrace
+from protocol import tip_activated
+from server.store import queries
+from server.store.database import Connection, Database, is_storable
+from server.store.room_store import audit_record
+
+
+class PostgresTraces:
+    """Answers `GET /admin/tips/{tipId}`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load_tip(self, tip_id: str) -> TipTrace | None:
+        """None: no such tip was ever settled."""
+        if not is_storable(tip_id):
+            return None
+        return await self._database.run(_load_tip, tip_id)
+
+
+async def _load_tip(connection: Connection, tip_id: str) -> TipTrace | None:
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        tip = await connection.fetchrow(queries.TRACE_TIP, tip_id)
+        if tip is None:
+            return None
+        entries = await connection.fetch(queries.TRACE_ENTRIES, tip["transfer_id"])
+        consumers = await connection.fetch(queries.TRACE_CONSUMERS, tip_id)
+        audit = await connection.fetch(queries.AUDIT_OF_TIPS, [tip_id])
+    return TipTrace(
+        tip_id=tip_id,
+        settled_at=tip["settled_at"],
+        event=tip_activated.decode(tip["event"]),
+        entries=[_entry(row) for row in entries],
+        consumers=[
+            {
+                "consumer": row["consumer"],
+                "done": row["done_at"] is not None,
+                "doneAt": row["done_at"],
+            }
+            for row in consumers
+        ],
+        targets=[_target(row) for row in audit],
+    )
+
+
+def _entry(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        "entryId": str(row["entry_id"]),
+        "accountId": row["account_id"],
+        "amount": row["amount"],
+        "balanceAfter": row["balance_after"],
+        "createdAt": row["created_at"],
+    }
+
+
+def _target(row: asyncpg.Record) -> dict[str, Any]:
+    record = audit_record(row)
+    return {
+        "targetType": record.target_type,
+        "targetId": record.target_id,
+        "attempt": record.attempt,
+        "state": record.state,
+        "reason": record.reason,
+        "code": record.code,
+        "call": record.call,
+        "fit": record.fit,
+        "at": record.at_utc,
+    }

@@ -1,0 +1,204 @@
+/** The model's page: her toy, her broadcast, and a stop that is always in reach. */
+import "../simulator/toy_view.js";
+import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { TiproomClient } from "../sdk/client.js";
+import { CommandRunner } from "../sdk/commands.js";
+import { broadcastCard } from "./broadcast_card.js";
+import { levelsCard } from "./levels_card.js";
+import { chosenIntegration, startToys, switchTo } from "./model_toys.js";
+import {
+  Feed,
+  alertBox,
+  batteryControl,
+  connectionPill,
+  livePill,
+  page,
+  pageHead,
+  showStartFailure,
+  viewersPill,
+} from "./page.js";
+import { openSession, pageId } from "./session.js";
+import { syncCard } from "./sync_card.js";
+import { aboutSeconds, integrationName } from "./words.js";
+
+const CLOSE_INTEGRATION_CONFLICT = 4503;
+
+async function start() {
+  const integration = chosenIntegration();
+  const { socketUrl, roomId, fetchCredentials, patch } = await openSession("model");
+  const { toy, levels, player, adapter } = await startToys(integration, roomId);
+  const client = new TiproomClient({ url: socketUrl, fetchCredentials, integration, pageId: pageId() });
+  const runner = new CommandRunner({
+    adapter,
+    tell: (frame) => client.tell(frame),
+    serverNowMs: () => client.serverNowMs(),
+    storageKey: "model",
+  });
+  const feed = new Feed();
+  let queue = { waiting: 0, playing: null, paused: false, nextInS: null };
+  let alertText = null;
+
+  const refresh = page(template);
+  const say = (text) => {
+    alertText = text;
+    refresh();
+  };
+  const ask = (frame) => {
+    say(null);
+    return client.request(frame).catch((error) => say(error.message));
+  };
+
+  const stop = () => {
+    // The page stops by itself at once; the server's own stop, with the vendor's call, follows.
+    runner.stop(null);
+    ask({ type: "stopToys" });
+  };
+  const goLive = async (mode) => {
+    const started = await ask({ type: "startBroadcast", lovenseMode: mode });
+    if (started !== undefined && mode !== integration) switchTo(mode);
+  };
+
+  const choose = (viewerSyncMode) => {
+    say(null);
+    patch(`/models/${client.room.modelId}/settings`, { viewerSyncMode })
+      .catch((error) => say(error.message))
+      .then(refresh);
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.repeat) stop();
+  });
+  adapter.addEventListener("toysChanged", ({ detail }) => client.reportToys(detail));
+  adapter.addEventListener("settingsChanged", ({ detail }) => client.reportSettings(detail));
+  for (const source of [toy, levels]) source.addEventListener("change", refresh);
+  player.addEventListener("queue", refresh);
+  for (const type of ["status", "roomChanged", "presenceChanged", "selfChanged"]) {
+    client.addEventListener(type, refresh);
+  }
+  client.addEventListener("snapshot", ({ detail }) => {
+    if (!detail.recovered) feed.clear();
+    refresh();
+  });
+  client.addEventListener("tipNotice", ({ detail }) => {
+    feed.add(detail);
+    refresh();
+  });
+  client.addEventListener("queueChanged", ({ detail }) => {
+    queue = detail;
+    refresh();
+  });
+  client.addEventListener("command", ({ detail }) => runner.accept(detail));
+  client.addEventListener("stop", ({ detail }) => {
+    runner.stop(detail.call);
+    refresh();
+  });
+
+  client.reportToys(await adapter.toys());
+  client.reportSettings(await adapter.settings());
+  client.start();
+  refresh();
+
+  function template() {
+    const { room, status } = client;
+    const head = pageHead({
+      title: room?.modelDisplayName ?? "Model",
+      who: "· you are the model",
+      facts: html`${livePill(room)} ${viewersPill(client.viewers)} ${connectionPill(status)}`,
+    });
+    if (status.state === "refused") return html`${head} ${refusal(status)}`;
+    return html`
+      ${head} ${alertBox(alertText, () => say(null))}
+      <div class="columns">
+        <div class="column">${toyCard(room)} ${feed.template()}</div>
+        <div class="column">
+          ${broadcastCard({ room, integration, online: status.state === "online", goLive, end: () => ask({ type: "endBroadcast" }) })}
+          ${queueCard()} ${syncCard({ room, choose })} ${levelsCard(levels)}
+        </div>
+      </div>
+      ${stopBar(room)}
+    `;
+  }
+
+  function toyCard(room) {
+    return html`
+      <section class="card" aria-labelledby="toy-title">
+        <div class="card-head">
+          <h2 id="toy-title">Your toy</h2>
+          <span class="soft small">
+            ${integrationName(integration)}, simulated ·
+            <span class="number" data-testid="tips-taken" data-count=${player.taken}>
+              ${player.taken} ${player.taken === 1 ? "reaction" : "reactions"}
+            </span>
+          </span>
+        </div>
+        ${room?.enableLovense === false
+          ? html`<p class="notice" data-tone="warn">Toys are switched off on this site: tips settle, nothing moves.</p>`
+          : nothing}
+        <toy-view .toy=${toy} data-testid="toy"></toy-view>
+        <div class="actions">
+          <button type="button" data-testid="toy-power" @click=${() => (toy.connected = !toy.connected)}>
+            ${toy.connected ? "Disconnect toy" : "Connect toy"}
+          </button>
+        </div>
+        ${batteryControl(toy)}
+      </section>
+    `;
+  }
+
+  function queueCard() {
+    const state = queue.paused ? "Paused" : queue.playing === null ? "Idle" : "Playing";
+    return html`
+      <section class="card" aria-labelledby="queue-title" data-testid="queue">
+        <div class="card-head">
+          <h2 id="queue-title">Queue</h2>
+          <span class="pill" data-testid="queue-state" data-tone=${queue.paused ? "warn" : queue.playing === null ? "" : "accent"}>${state}</span>
+        </div>
+        <p>
+          <span class="big-number">${queue.waiting}</span>
+          <span class="soft">${queue.waiting === 1 ? "tip waits" : "tips wait"}${queue.nextInS === null ? nothing : `, the next in ${aboutSeconds(queue.nextInS)}`}</span>
+        </p>
+      </section>
+    `;
+  }
+
+  function stopBar(room) {
+    const paused = room?.toysPaused ?? false;
+    return html`
+      <section class="stop-bar" aria-label="Stop">
+        <p class="small" role="status">
+          ${paused
+            ? html`<strong>Stopped.</strong> New tips settle and wait until you resume.`
+            : html`<span class="soft">Stops every toy in the room at once.</span>`}
+        </p>
+        ${paused
+          ? html`<button type="button" class="primary" data-testid="resume" @click=${() => ask({ type: "resumeToys" })}>Resume</button>`
+          : nothing}
+        <button type="button" class="stop" data-testid="stop" @click=${stop}>Stop all toys <kbd>Esc</kbd></button>
+      </section>
+    `;
+  }
+
+  function refusal({ code, reason }) {
+    const other = integration === "EXTENSION" ? "CAM_KIT" : "EXTENSION";
+    const conflict = code === CLOSE_INTEGRATION_CONFLICT;
+    return html`
+      <section class="card" data-testid="refused" data-code=${code}>
+        <h2>${conflict ? "Another integration is active" : "This page cannot be used now"}</h2>
+        <p role="alert">${reason}</p>
+        <p class="soft">
+          ${conflict
+            ? "A broadcast keeps the integration it started with. Changing it needs a new broadcast."
+            : "Only one page of the model may be open, so that no toy is told twice."}
+        </p>
+        <div class="actions">
+          ${conflict
+            ? html`<button type="button" class="primary" @click=${() => switchTo(other)}>Use ${integrationName(other)} here</button>`
+            : nothing}
+          <button type="button" @click=${() => location.reload()}>Try again</button>
+        </div>
+      </section>
+    `;
+  }
+}
+
+start().catch(showStartFailure);

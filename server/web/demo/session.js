@@ -1,0 +1,61 @@
+/**
+ * Who this page plays, and the tokens for it. The issuer behind it exists only in the demo: a real
+ * site gives its own pages their tokens.
+ */
+
+/**
+ * @typedef {object} DemoSession
+ * @property {string} socketUrl
+ * @property {string} roomId
+ * @property {object[]} users everyone who can be played
+ * @property {() => Promise<import("../sdk/client.js").Credentials>} fetchCredentials
+ * @property {(path: string, change: object) => Promise<any>} patch changes a resource, as this user
+ */
+
+/** @param {string} as `model` or a viewer's name  @returns {Promise<DemoSession>} */
+export async function openSession(as) {
+  const { socketUrl, roomId, users, ...first } = await issue(as);
+  /** @type {object | null} */
+  let unused = first;
+  const fetchCredentials = async () => {
+    const { token, expiresAt } = unused ?? (await issue(as));
+    unused = null;
+    return { token, expiresAtMs: Date.parse(expiresAt) };
+  };
+  const patch = async (path, change) => {
+    const { token } = await issue(as);
+    return exchange(path, "PATCH", change, { authorization: `Bearer ${token}` });
+  };
+  return { socketUrl, roomId, users, fetchCredentials, patch };
+}
+
+function issue(as) {
+  return exchange("/demo/tokens", "POST", { as });
+}
+
+/** Rejects with the server's own words where it refuses. */
+async function exchange(path, method, body, headers = {}) {
+  const response = await fetch(path, {
+    method,
+    headers: { "content-type": "application/json", ...headers },
+    body: JSON.stringify(body),
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.detail ?? answer.title);
+  return answer;
+}
+
+const PAGE_ID_KEY = "tiproom.pageId";
+
+/**
+ * One page's id: the same after a reload, another in a duplicated tab, whose copied
+ * sessionStorage would otherwise make two living pages look like one.
+ * @returns {string}
+ */
+export function pageId() {
+  const [navigation] = performance.getEntriesByType("navigation");
+  const kept = sessionStorage.getItem(PAGE_ID_KEY);
+  const id = kept !== null && navigation?.type === "reload" ? kept : crypto.randomUUID();
+  sessionStorage.setItem(PAGE_ID_KEY, id);
+  return id;
+}

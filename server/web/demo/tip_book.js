@@ -1,0 +1,100 @@
+/**
+ * The viewer's own tips on this page and how each fares. Event `change`.
+ *
+ * A tip keeps its tipId until it is answered, through lost connections (the client asks again) and
+ * through a reload of the page (kept in sessionStorage): it is paid once, whatever happens.
+ */
+
+const SHOWN_MAX = 8;
+
+/**
+ * @typedef {object} TipEntry
+ * @property {string} tipId
+ * @property {number} amount
+ * @property {string} broadcastId
+ * @property {"sending" | "settled" | "queued" | "playing" | "done" | "not_played" | "unknown"} state
+ *   unknown: the server could not say whether it settled; the same tip can be sent again
+ * @property {string} [itemName]
+ * @property {number | null} [position]
+ * @property {number | null} [waitS]
+ * @property {string | null} [reason]
+ */
+
+export class TipBook extends EventTarget {
+  /** @type {TipEntry[]} newest first */
+  entries = [];
+  #client;
+  #key;
+
+  /** @param {import("../sdk/client.js").TiproomClient} client  @param {string} owner */
+  constructor(client, owner) {
+    super();
+    this.#client = client;
+    this.#key = `tiproom.tips.${owner}`;
+    client.addEventListener("activationChanged", ({ detail }) => {
+      const { tipId, state, position, waitS, reason } = detail;
+      this.#update(tipId, { state, position, waitS, reason });
+    });
+  }
+
+  /** Send again what an earlier life of this page left unanswered. Rejects like `send`. */
+  async sendUnanswered() {
+    this.entries = JSON.parse(sessionStorage.getItem(this.#key) ?? "[]");
+    await Promise.all(this.entries.map((entry) => this.#ask(entry)));
+  }
+
+  /**
+   * @param {number} amount  @param {string} broadcastId
+   * @returns {Promise<void>} rejects with RequestError where the tip was refused
+   */
+  send(amount, broadcastId) {
+    const entry = { tipId: crypto.randomUUID(), amount, broadcastId, state: "sending" };
+    this.entries = [entry, ...this.entries.filter((each, index) => index < SHOWN_MAX - 1 || isOpen(each))];
+    return this.#ask(entry);
+  }
+
+  /** The same tip once more, after an unknown outcome. @param {TipEntry} entry */
+  sendAgain(entry) {
+    return this.#ask(entry);
+  }
+
+  async #ask({ tipId, amount, broadcastId }) {
+    this.#update(tipId, { state: "sending" });
+    const frame = { type: "tip", tipId, amount, broadcastId };
+    try {
+      const receipt = await this.#client.request(frame, { resend: true });
+      const entry = this.#find(tipId);
+      // An activation's state may have overtaken the receipt.
+      this.#update(tipId, {
+        itemName: receipt.itemName,
+        state: entry?.state === "sending" ? "settled" : entry?.state,
+      });
+    } catch (error) {
+      if (error.code === "LEDGER_UNAVAILABLE") {
+        this.#update(tipId, { state: "unknown" });
+      } else {
+        this.entries = this.entries.filter((each) => each.tipId !== tipId);
+        this.#changed();
+      }
+      throw error;
+    }
+  }
+
+  #find(tipId) {
+    return this.entries.find((each) => each.tipId === tipId);
+  }
+
+  #update(tipId, change) {
+    this.entries = this.entries.map((each) => (each.tipId === tipId ? { ...each, ...change } : each));
+    this.#changed();
+  }
+
+  #changed() {
+    sessionStorage.setItem(this.#key, JSON.stringify(this.entries.filter(isOpen)));
+    this.dispatchEvent(new Event("change"));
+  }
+}
+
+function isOpen({ state }) {
+  return state === "sending" || state === "unknown";
+}

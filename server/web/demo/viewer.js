@@ -1,0 +1,201 @@
+/** A viewer's page: tip, see what happens, and let the own toy take part. */
+import "../simulator/toy_view.js";
+import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { live } from "../vendor/lit-html/directives/live.js";
+import { BasicSdkAdapter } from "../sdk/basic_sdk.js";
+import { TiproomClient } from "../sdk/client.js";
+import { CommandRunner } from "../sdk/commands.js";
+import { SimulatedPhone, installBasicSdk } from "../simulator/basic_sdk.js";
+import { SimulatedToy } from "../simulator/simulated_toy.js";
+import {
+  Feed,
+  alertBox,
+  batteryControl,
+  connectionPill,
+  livePill,
+  page,
+  pageHead,
+  showStartFailure,
+  viewersPill,
+} from "./page.js";
+import { openSession, pageId } from "./session.js";
+import { TipBook } from "./tip_book.js";
+import { ownTipsCard, tipCard } from "./tip_cards.js";
+import { tierName } from "./words.js";
+
+async function start() {
+  const as = new URLSearchParams(location.search).get("as");
+  if (!as) throw new Error("Whose page is this? The address needs ?as=NAME.");
+  const { socketUrl, fetchCredentials } = await openSession(as);
+
+  const toy = new SimulatedToy({ owner: as, connected: false });
+  const phone = new SimulatedPhone(toy, as);
+  installBasicSdk(phone);
+  const { LovenseBasicSdk } = globalThis;
+  const adapter = new BasicSdkAdapter({ LovenseBasicSdk, uid: as, platform: "Tiproom", authToken: "simulated" });
+  await adapter.start();
+
+  const client = new TiproomClient({ url: socketUrl, fetchCredentials, pageId: pageId() });
+  const runner = new CommandRunner({
+    adapter,
+    tell: (frame) => client.tell(frame),
+    serverNowMs: () => client.serverNowMs(),
+    storageKey: as,
+  });
+  const tips = new TipBook(client, as);
+  const feed = new Feed();
+  let pairingPicture = null;
+  let alertText = null;
+
+  const refresh = page(template);
+  const say = (text) => {
+    alertText = text;
+    refresh();
+  };
+  const orSay = (work) => {
+    say(null);
+    return work.catch((error) => say(error.message));
+  };
+
+  const stop = () => {
+    // The own toy rests at once, connected or not; the server is told so that nothing follows.
+    if (phone.connected) runner.stop(null);
+    orSay(client.request({ type: "stopToys" }));
+  };
+  const setPreference = (name, wanted) =>
+    orSay(client.request({ type: "setPreferences", [name]: wanted })).then(refresh);
+  const pair = async () => {
+    pairingPicture = (await adapter.pairingCode()).qrcodeUrl;
+    refresh();
+    document.getElementById("pairing").showModal();
+  };
+
+  document.addEventListener("keydown", (event) => {
+    // In an open dialog Escape closes the dialog.
+    const inDialog = document.querySelector("dialog[open]") !== null;
+    if (event.key === "Escape" && !event.repeat && !inDialog && toy.connected) stop();
+  });
+  adapter.addEventListener("toysChanged", ({ detail }) => client.reportToys(detail));
+  for (const source of [toy, phone, tips]) source.addEventListener("change", refresh);
+  for (const type of ["status", "roomChanged", "presenceChanged", "selfChanged"]) {
+    client.addEventListener(type, refresh);
+  }
+  client.addEventListener("snapshot", ({ detail }) => {
+    if (!detail.recovered) feed.clear();
+    refresh();
+  });
+  client.addEventListener("tipNotice", ({ detail }) => {
+    feed.add(detail);
+    refresh();
+  });
+  client.addEventListener("command", ({ detail }) => runner.accept(detail));
+  client.addEventListener("stop", ({ detail }) => {
+    // A toy that is gone has nothing to stop, and the vendor's script would only throw.
+    if (phone.connected) runner.stop(detail.call);
+  });
+
+  client.reportToys(await adapter.toys());
+  client.start();
+  orSay(tips.sendUnanswered());
+
+  function template() {
+    const { room, self, status } = client;
+    return html`
+      ${pageHead({
+        title: room?.modelDisplayName ?? "Room",
+        who: self === null ? nothing : html`· you are <strong>${self.username}</strong>, ${tierName(self.membershipTier)}`,
+        facts: html`${livePill(room)} ${viewersPill(client.viewers)} ${connectionPill(status)}`,
+      })}
+      ${alertBox(alertText, () => say(null))}
+      ${status.state === "refused" ? html`<p class="notice" data-tone="danger" role="alert">${status.reason}</p>` : nothing}
+      <div class="columns">
+        <div class="column">
+          ${tipCard({
+            room,
+            self,
+            send: (amount) => orSay(tips.send(amount, room.broadcastId)),
+          })}
+          ${ownTipsCard(tips.entries, (entry) => orSay(tips.sendAgain(entry)))}
+        </div>
+        <div class="column">${toyCard(self)} ${feed.template()}</div>
+      </div>
+      ${pairingDialog()}
+    `;
+  }
+
+  function toyCard(self) {
+    return html`
+      <section class="card" aria-labelledby="toy-title">
+        <div class="card-head">
+          <h2 id="toy-title">Your toy</h2>
+          <span class="pill" data-testid="toy-state" data-tone=${toy.connected ? "good" : ""}>
+            ${toy.connected ? "Connected" : "Not connected"}
+          </span>
+        </div>
+        ${toy.connected ? connectedToy(self) : unconnectedToy()}
+      </section>
+    `;
+  }
+
+  function unconnectedToy() {
+    return html`
+      <p class="soft">Connect a toy and it can play along with tips in this room.</p>
+      <div class="actions">
+        <button type="button" class="primary" data-testid="connect-toy" @click=${pair}>Connect Your Lovense</button>
+      </div>
+    `;
+  }
+
+  function connectedToy(self) {
+    const gates = self?.gates;
+    return html`
+      <toy-view .toy=${toy} data-testid="toy"></toy-view>
+      ${gates?.reactToMyTips
+        ? preference("reactToMyTips", "React to my tips", "Your toy joins in when you tip.", self)
+        : nothing}
+      ${gates?.feelAllTips
+        ? preference("feelAllTips", "Feel all tips", "Your toy joins every tip in this room. A VIP benefit.", self)
+        : nothing}
+      <div class="actions">
+        <button type="button" class="stop" data-testid="stop" @click=${stop}>Stop my toy <kbd>Esc</kbd></button>
+        <button type="button" data-testid="disconnect-toy" @click=${() => phone.leave()}>Disconnect</button>
+      </div>
+      ${batteryControl(toy)}
+    `;
+  }
+
+  function preference(name, title, words, self) {
+    return html`
+      <label class="switch">
+        <span><strong>${title}</strong><span class="soft small">${words}</span></span>
+        <input
+          type="checkbox"
+          role="switch"
+          data-testid=${name}
+          .checked=${live(self[name])}
+          @change=${({ target }) => setPreference(name, target.checked)}
+        />
+      </label>
+    `;
+  }
+
+  function pairingDialog() {
+    return html`
+      <dialog id="pairing" aria-labelledby="pairing-title">
+        <form method="dialog">
+          <h2 id="pairing-title">Connect Your Lovense</h2>
+          ${pairingPicture === null
+            ? nothing
+            : html`<img class="pairing-picture" src=${pairingPicture} alt="Pairing code, simulated" width="176" height="176" />`}
+          <p class="soft">With a real toy you would scan a code with the Lovense app. Here one click does it.</p>
+          <div class="actions">
+            <button class="primary" data-testid="scan" @click=${() => phone.scan()}>Scan with the simulated app</button>
+            <button>Cancel</button>
+          </div>
+        </form>
+      </dialog>
+    `;
+  }
+}
+
+start().catch(showStartFailure);

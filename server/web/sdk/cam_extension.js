@@ -1,0 +1,84 @@
+/**
+ * The model's page on the Cam Extension (global `CamExtension`).
+ *
+ * Its only way to move a toy is `receiveTip(amount, tipperName)`; strength and time are the
+ * model's own settings. Activated means: our amount and name were seen in `tipQueueChange.running`.
+ * It documents no stop: a priced `clear` special, sent as a tip, is the nearest thing.
+ */
+import { RunningTips } from "./running_tips.js";
+import { ToyFailure } from "./toy_failure.js";
+import { vendorReady } from "./vendor_ready.js";
+import { isOnline, settingsReport, toyReport } from "./vendor_report.js";
+
+/** Events: `toysChanged` (detail: toys), `settingsChanged` (detail: settings). */
+export class CamExtensionAdapter extends EventTarget {
+  integration = "EXTENSION";
+  #create;
+  #extension;
+  #toys = [];
+  #tips = new RunningTips();
+
+  /**
+   * @param {object} options
+   * @param {new (websiteName: string, modelName: string) => any} options.CamExtension the global
+   * @param {string} options.websiteName the Website Name of the vendor's dashboard
+   * @param {string} options.modelName
+   */
+  constructor({ CamExtension, websiteName, modelName }) {
+    super();
+    this.#create = () => new CamExtension(websiteName, modelName);
+  }
+
+  async start() {
+    const extension = this.#create();
+    extension.on("toyStatusChange", (toys) => {
+      this.#toys = toys;
+      this.#emit("toysChanged", toyReport(toys));
+    });
+    extension.on("settingsChange", (settings) => this.#emit("settingsChanged", settingsReport(settings)));
+    extension.on("tipQueueChange", (queue) => this.#tips.update(queue));
+    extension.on("sdkError", (error) => console.warn("tiproom: Cam Extension", error));
+    await vendorReady(extension);
+    this.#extension = extension;
+    this.#toys = await extension.getToyStatus();
+  }
+
+  async toys() {
+    return toyReport(this.#toys);
+  }
+
+  async settings() {
+    return settingsReport(await this.#extension.getSettings());
+  }
+
+  async run(call, signal) {
+    const [amount, tipperName] = this.#arguments(call);
+    if (!this.#toys.some(isOnline)) throw new ToyFailure("no_toy");
+    const evidence = this.#tips.expect(amount, tipperName, signal);
+    this.#extension.receiveTip(amount, tipperName);
+    await evidence;
+  }
+
+  async watch(call, signal) {
+    const [amount, tipperName] = this.#arguments(call);
+    await this.#tips.watch(amount, tipperName, signal);
+  }
+
+  async stop(call) {
+    if (call !== null) this.#extension.receiveTip(...this.#arguments(call));
+  }
+
+  #arguments({ integration, method, args }) {
+    if (integration !== this.integration) throw new ToyFailure("wrong_integration");
+    if (method !== "receiveTip") throw new ToyFailure("unknown_method");
+    const [amount, tipperName] = args;
+    if (!Number.isInteger(amount) || amount < 1 || typeof tipperName !== "string") {
+      throw new ToyFailure("bad_arguments");
+    }
+    return [amount, tipperName];
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

@@ -1,0 +1,96 @@
+/**
+ * The model's page on Cam Kit for Web (global `lovense`).
+ *
+ * Like the Extension it moves toys only by `receiveTip(name, amount)` - the *name first*.
+ * Activated means: a `tipRunning` message lists our amount and name. It documents no stop: a
+ * priced `clear` special, sent as a tip, is the nearest thing.
+ */
+import { RunningTips } from "./running_tips.js";
+import { ToyFailure } from "./toy_failure.js";
+import { isOnline, settingsReport, toyReport } from "./vendor_report.js";
+
+/** Events: `toysChanged` (detail: toys), `settingsChanged` (detail: settings). */
+export class CamKitAdapter extends EventTarget {
+  integration = "CAM_KIT";
+  #lovense;
+  #modelToken;
+  #toys = [];
+  #tips = new RunningTips();
+
+  /**
+   * @param {object} options
+   * @param {any} options.lovense the global
+   * @param {string} options.modelToken this model's own `mToken`
+   */
+  constructor({ lovense, modelToken }) {
+    super();
+    this.#lovense = lovense;
+    this.#modelToken = modelToken;
+  }
+
+  async start() {
+    this.#lovense.addMessageListener((message) => this.#onMessage(message));
+    this.#lovense.initCamApi(this.#modelToken);
+    // Documented as plain values; awaiting also holds should they become promises.
+    this.#toys = await this.#lovense.getToys();
+  }
+
+  async toys() {
+    return toyReport(this.#toys);
+  }
+
+  async settings() {
+    return settingsReport(await this.#lovense.getSettings());
+  }
+
+  async run(call, signal) {
+    const [tipperName, amount] = this.#arguments(call);
+    if (!this.#toys.some(isOnline)) throw new ToyFailure("no_toy");
+    const evidence = this.#tips.expect(amount, tipperName, signal);
+    this.#lovense.receiveTip(tipperName, amount);
+    await evidence;
+  }
+
+  async watch(call, signal) {
+    const [tipperName, amount] = this.#arguments(call);
+    await this.#tips.watch(amount, tipperName, signal);
+  }
+
+  async stop(call) {
+    if (call !== null) this.#lovense.receiveTip(...this.#arguments(call));
+  }
+
+  #onMessage({ type, detail }) {
+    switch (type) {
+      case "toy":
+        this.#toys = detail;
+        this.#emit("toysChanged", toyReport(detail));
+        break;
+      case "settings":
+        this.#emit("settingsChanged", settingsReport(detail));
+        break;
+      case "tipQueueStatus":
+        // Who waits and who has ended; only `tipRunning` counts as evidence of a start.
+        this.#tips.keepRunning(detail.running);
+        this.#tips.update({ queue: detail.queue, waiting: detail.waiting });
+        break;
+      case "tipRunning":
+        this.#tips.update({ running: detail.running });
+        break;
+    }
+  }
+
+  #arguments({ integration, method, args }) {
+    if (integration !== this.integration) throw new ToyFailure("wrong_integration");
+    if (method !== "receiveTip") throw new ToyFailure("unknown_method");
+    const [tipperName, amount] = args;
+    if (!Number.isInteger(amount) || amount < 1 || typeof tipperName !== "string") {
+      throw new ToyFailure("bad_arguments");
+    }
+    return [tipperName, amount];
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+}

@@ -1,0 +1,63 @@
+// Made by `python -m server.documents` from protocol/errors.py; not edited by hand.
+
+/** Error code -> whether the same request may succeed later, who caused it, words to show. */
+export const ERRORS = {
+  MALFORMED_FRAME: { retry: false, cause: "client", text: "The message cannot be decoded." },
+  UNKNOWN_FRAME: { retry: false, cause: "client", text: "No such message type." },
+  INVALID_FIELD: { retry: false, cause: "client", text: "A field is missing or not allowed." },
+  BODY_TOO_LARGE: { retry: false, cause: "client", text: "The request is too large." },
+  NOT_FOUND: { retry: false, cause: "client", text: "There is nothing at this address." },
+  METHOD_NOT_ALLOWED: { retry: false, cause: "client", text: "Not allowed at this address." },
+  TOKEN_MISSING: { retry: false, cause: "client", text: "A bearer token is required." },
+  TOKEN_INVALID: { retry: false, cause: "client", text: "The token is not valid." },
+  TOKEN_EXPIRED: { retry: false, cause: "client", text: "The token has expired; get a new one." },
+  FORBIDDEN: { retry: false, cause: "client", text: "The token does not allow this." },
+  WRONG_ROOM: { retry: false, cause: "client", text: "The token is for another room." },
+  RATE_LIMITED: { retry: true, cause: "client", text: "Too many requests; wait and try again." },
+  ROOM_UNKNOWN: { retry: false, cause: "client", text: "There is no such room." },
+  ROOM_OFFLINE: { retry: true, cause: "state", text: "The room is not live." },
+  ROOM_BUSY: { retry: true, cause: "server", text: "The room is busy; try again." },
+  ROOM_FAILED: { retry: true, cause: "server", text: "The room is down; try again later." },
+  BROADCAST_STALE: { retry: false, cause: "state", text: "That broadcast has ended." },
+  BROADCAST_ACTIVE: { retry: false, cause: "state", text: "A broadcast is already running." },
+  SECOND_MODEL_PAGE: { retry: false, cause: "state", text: "The model's page is already open elsewhere." },
+  INTEGRATION_CONFLICT: { retry: false, cause: "state", text: "This broadcast runs on another integration." },
+  USER_UNKNOWN: { retry: false, cause: "client", text: "There is no such user." },
+  TIP_UNKNOWN: { retry: false, cause: "client", text: "There is no such tip." },
+  TIP_CONFLICT: { retry: false, cause: "client", text: "This tipId was used for another tip." },
+  INSUFFICIENT_TOKENS: { retry: false, cause: "state", text: "Not enough tokens." },
+  LEDGER_UNAVAILABLE: { retry: true, cause: "server", text: "The outcome is unknown; send the same tipId again." },
+  PREFERENCE_HIDDEN: { retry: false, cause: "state", text: "This preference is not available now; nothing was changed." },
+  SETTING_UNKNOWN: { retry: false, cause: "client", text: "There is no such setting." },
+  INTERNAL: { retry: true, cause: "server", text: "The server failed; it has been logged." },
+};
+
+/** Name -> close code, who caused it, words to show. */
+export const CLOSES = {
+  GOING_AWAY: { code: 4000, cause: "server", text: "the server is going away; come back" },
+  SLOW_CONSUMER: { code: 4001, cause: "client", text: "too slow to take what the room sends" },
+  HEARTBEAT_LOST: { code: 4002, cause: "client", text: "no sign of life" },
+  CONNECT_TIMEOUT: { code: 4003, cause: "client", text: "no connect message in time" },
+  TOKEN_EXPIRED: { code: 4004, cause: "client", text: "the token has expired; come back with a new one" },
+  ROOM_RESTARTING: { code: 4005, cause: "server", text: "the room restarts; come back" },
+  FLOOD: { code: 4006, cause: "client", text: "too many messages" },
+  TOKEN_INVALID: { code: 4500, cause: "client", text: "the token is not valid" },
+  WRONG_ROOM: { code: 4501, cause: "client", text: "the token is for another room" },
+  SECOND_MODEL_PAGE: { code: 4502, cause: "state", text: "the model's page is already open" },
+  INTEGRATION_CONFLICT: { code: 4503, cause: "state", text: "the broadcast runs on another integration" },
+  BAD_FRAMES: { code: 4504, cause: "client", text: "too many messages that cannot be understood" },
+  ROOM_UNKNOWN: { code: 4505, cause: "client", text: "there is no such room" },
+  ROOM_FAILED: { code: 4506, cause: "server", text: "the room is closed after repeated failures" },
+  KICKED: { code: 4507, cause: "state", text: "removed from the room" },
+};
+
+/**
+ * Whether a client that was closed with `code` comes back. Codes outside 4000-4999 are the
+ * network's or the protocol's own, not a decision of the server: it does.
+ *
+ * @param {number} code
+ * @returns {boolean}
+ */
+export function reconnects(code) {
+  return !(code > 4499 && code <= 4999);
+}

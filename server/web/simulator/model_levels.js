@@ -1,0 +1,75 @@
+/**
+ * SIMULATOR. The model's own settings: which tip amount moves the toy how strongly and how long.
+ *
+ * With the Extension and with Cam Kit these belong to the model and live in the vendor's product;
+ * a site can only read them. Here they are a table that the model's page can edit, kept in
+ * localStorage. Event `change`: the table has changed.
+ */
+
+/** min and max: tokens; time: seconds; rLevel, vLevel: rotation and vibration 0..20. */
+const LEVELS = {
+  level1: { min: 1, max: 14, time: 3, rLevel: 0, vLevel: 4 },
+  level2: { min: 15, max: 49, time: 5, rLevel: 0, vLevel: 10 },
+  level3: { min: 50, max: 99, time: 10, rLevel: 0, vLevel: 14 },
+  level4: { min: 100, max: 249, time: 15, rLevel: 0, vLevel: 17 },
+  level5: { min: 250, max: 99999, time: 20, rLevel: 0, vLevel: 20 },
+};
+
+/** time: seconds; token: the exact amount that plays it. `clear` empties the queue and stops. */
+const SPECIALS = {
+  pulse: { time: 10, token: 41 },
+  wave: { time: 10, token: 42 },
+  fireworks: { time: 10, token: 43 },
+  earthquake: { time: 10, token: 44 },
+  clear: { token: 777 },
+};
+
+export class ModelLevels extends EventTarget {
+  #key;
+  #levels;
+
+  /** @param {string} owner names the stored table */
+  constructor(owner) {
+    super();
+    this.#key = `tiproom.simulator.levels.${owner}`;
+    this.#levels = JSON.parse(localStorage.getItem(this.#key) ?? "null") ?? LEVELS;
+  }
+
+  /** @returns {Record<string, {min: number, max: number, time: number, rLevel: number, vLevel: number}>} */
+  get levels() {
+    return structuredClone(this.#levels);
+  }
+
+  get specials() {
+    return structuredClone(SPECIALS);
+  }
+
+  /** @param {string} name  @param {"min" | "max" | "time" | "vLevel"} field  @param {number} value */
+  set(name, field, value) {
+    this.#levels = { ...this.#levels, [name]: { ...this.#levels[name], [field]: value } };
+    localStorage.setItem(this.#key, JSON.stringify(this.#levels));
+    this.dispatchEvent(new Event("change"));
+  }
+
+  reset() {
+    this.#levels = LEVELS;
+    localStorage.removeItem(this.#key);
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /**
+   * @param {number} amount tokens
+   * @returns {{special: string, seconds: number} | {level: number, strength: number, seconds: number} | null}
+   */
+  reactionTo(amount) {
+    for (const [name, { token, time }] of Object.entries(SPECIALS)) {
+      if (token === amount) return { special: name, seconds: time ?? 0 };
+    }
+    for (const [name, { min, max, time, vLevel }] of Object.entries(this.#levels)) {
+      if (amount >= min && amount <= max && vLevel > 0 && time > 0) {
+        return { level: Number(name.slice("level".length)), strength: vLevel, seconds: time };
+      }
+    }
+    return null;
+  }
+}

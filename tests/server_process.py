@@ -1,0 +1,89 @@
+"""A real server in a process of its own, started and stopped as an operator does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 15.0
+
+
+class ServerProcess:
+    """`http_url` and `socket_url` are known once it is ready. `log` holds its log lines."""
+
+    def __init__(self, data_dir: Path, environment: dict[str, str]) -> None:
+        self.data_dir = data_dir
+        self.http_url = ""
+        self.socket_url = ""
+        self.log: list[dict[str, Any]] = []
+        self._environment = {**os.environ, **environment}
+        self._process: subprocess.Popen[str] | None = None
+        self._ready = threading.Event()
+
+    def start(self, http_port: int = 0, socket_port: int = 0) -> None:
+        """Until it takes requests. Raises AssertionError with its log if it does not."""
+        self._ready.clear()
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "server.cli", "run", "--demo"),
+                *("--data-dir", str(self.data_dir)),
+                *("--http-port", str(http_port), "--socket-port", str(socket_port)),
+            ],
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stderr is not None
+        threading.Thread(target=self._read, args=[self._process.stderr], daemon=True).start()
+        assert self._ready.wait(READY_TIMEOUT_S), self.log
+        assert self.http_url, self.log
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self) -> int:
+        """As Ctrl-C does. The exit status; an ended process gives its own."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+        return self._process.wait(STOP_TIMEOUT_S)
+
+    def kill(self) -> None:
+        """As a power cut does: no clean-up of any kind."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(STOP_TIMEOUT_S)
+
+    def restart(self) -> None:
+        """On the same ports, so that pages find it again."""
+        http_port, socket_port = (
+            int(url.rsplit(":", 1)[1]) for url in (self.http_url, self.socket_url)
+        )
+        self.start(http_port, socket_port)
+
+    def _read(self, lines: IO[str]) -> None:
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                entry = {"text": line.rstrip()}
+            self.log.append(entry)
+            if entry.get("event") == "ready":
+                self.http_url, self.socket_url = entry["http_url"], entry["socket_url"]
+                self._ready.set()
+        self._ready.set()  # it has ended: whoever waits must see that
+
+
+def start_demo(data_dir: Path, **environment: str) -> ServerProcess:
+    """A seeded demo server on free ports. `environment`: TIPROOM_... settings."""
+    server = ServerProcess(data_dir, environment)
+    server.start()
+    return server
