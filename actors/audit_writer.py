@@ -23,9 +23,10 @@ class AuditWriter:
     def __init__(self, store: RoomStore) -> None:
         self._store = store
         self._waiting: list[tuple[Sequence[TargetRecord], Sequence[str]]] = []
+        self._given = self._durable = 0
+        """Writes since the start: all, and those that the database has."""
         self._written = trio.lowlevel.ParkingLot()
         self._arrived = trio.Event()
-        self._closing = False
         self._log = structlog.get_logger("tiproom.audit")
 
     @property
@@ -34,26 +35,24 @@ class AuditWriter:
         return len(self._waiting)
 
     def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+        self._given += 1
         self._waiting.append((records, finished))
         self._arrived.set()
 
     async def flush(self) -> None:
-        while self._waiting:
+        """Not for what is written meanwhile: under load that would never end."""
+        target = self._given
+        while self._durable < target:
             await self._written.park()
 
-    def close(self) -> None:
-        """`run` ends when what waits is written."""
-        self._closing = True
-        self._arrived.set()
-
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Until cancelled; `flush` first, or what waits is lost."""
         task_status.started()
-        while self._waiting or not self._closing:
+        while True:
             await self._arrived.wait()
             self._arrived = trio.Event()
             while self._waiting:
                 await self._write_some()
-            self._written.unpark_all()
 
     async def _write_some(self) -> None:
         """One transaction with as much as waits, up to the bound."""
@@ -73,3 +72,5 @@ class AuditWriter:
             await trio.sleep(RETRY_S)
             return
         del self._waiting[:taken]
+        self._durable += taken
+        self._written.unpark_all()

@@ -93,12 +93,17 @@ class LedgerActor:
         self._batches += 1
         self._last_batch = len(batch)
         outcomes: Sequence[SettlementOutcome]
+        # Settled or not: nobody knows after a failure. The same tipId again finds out.
+        unknown = [Refusal(ErrorCode.LEDGER_UNAVAILABLE)] * len(batch)
         try:
             outcomes = await self._store.settle([request.settlement for request in batch])
         except StoreUnavailable:
-            # Settled or not: nobody knows now. The same tipId again finds out.
             self._log.error("settlement_unknown", tips=len(batch))
-            outcomes = [Refusal(ErrorCode.LEDGER_UNAVAILABLE)] * len(batch)
+            outcomes = unknown
+        except Exception:
+            # A fault of ours: these tips answer for it, not every room of the process.
+            self._log.exception("settlement_failed", tips=len(batch))
+            outcomes = unknown
         for request, outcome in zip(batch, outcomes, strict=True):
             request.reply_to.answer(outcome)
             if isinstance(outcome, Settled) and outcome.first:

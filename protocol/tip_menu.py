@@ -42,14 +42,17 @@ def resolve_item(
     bonus_points: int,
 ) -> Item:
     """The item that a plain tip of `amount` tokens buys, its vibration capped to the platform's
-    longest. The vibration is None where the amount buys no reaction."""
+    longest. The vibration is None where the amount buys no reaction: below the platform's minimum
+    no tip does, also not one that a row names."""
     row = _matching_row(amount, rows) if model.tip_menu_enabled else None
+    vibration: Vibration | None
     if row is not None:
-        vibration: Vibration | None = row.vibration
-        item_id, name = row.row_id, row.description
+        vibration, item_id, name = row.vibration, row.row_id, row.description
     else:
         vibration = _default_vibration(amount, platform, model)
         item_id, name = PLAIN_TIP_ITEM_ID, "Tip"
+    if amount < platform.lovense_min_tip_for_activation:
+        vibration = None
     return Item(
         item_type=ItemType.TIP,
         item_id=item_id,
@@ -67,8 +70,7 @@ def _matching_row(amount: int, rows: tuple[TipMenuRow, ...]) -> TipMenuRow | Non
 def _default_vibration(
     amount: int, platform: PlatformSettings, model: ModelSettings
 ) -> Vibration | None:
-    minimum = max(platform.lovense_min_tip_for_activation, model.tip_threshold or 1)
-    if platform.lovense_require_tip_menu or amount < minimum:
+    if platform.lovense_require_tip_menu or amount < (model.tip_threshold or 1):
         return None
     if model.default_preset is not None:
         return Vibration(VibrationType.PRESET, None, DEFAULT_DURATION_S, model.default_preset, None)

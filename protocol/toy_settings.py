@@ -5,6 +5,7 @@ values; `change_platform` and `change_model` return the whole new settings or re
 every bad field, and leave the old ones as they were.
 """
 
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -64,6 +65,7 @@ class ModelSettings(
 
 S = TypeVar("S", PlatformSettings, ModelSettings)
 
+_NAME: Final = re.compile(r"[A-Za-z]\w{0,63}", re.ASCII)
 _NOT_EDITABLE: Final = frozenset({"lovenseCamSiteName"})
 
 
@@ -94,7 +96,9 @@ def _change(settings: S, change: dict[str, Any]) -> S | list[Refusal]:
     refusals: list[Refusal] = []
     for name, value in change.items():
         if name not in current:
-            refusals.append(Refusal(ErrorCode.SETTING_UNKNOWN, detail="There is no such setting."))
+            # The name is the sender's own text: it is given back only where it looks like one.
+            named = name if _NAME.fullmatch(name) else None
+            refusals.append(Refusal(ErrorCode.SETTING_UNKNOWN, named))
         elif name in _NOT_EDITABLE:
             refusals.append(Refusal(ErrorCode.INVALID_FIELD, name, "This setting is a constant."))
         elif name == "lovenseQueueMode" and value in (QueueMode.PRIORITY, QueueMode.BATCH):

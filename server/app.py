@@ -7,11 +7,13 @@ told to come back; what was accepted is settled, written and handed over; then t
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Final
 
+import asyncpg
 import msgspec
 import trio
 from hypercorn.config import Config
@@ -23,6 +25,7 @@ from actors.consumers.loyalty import LoyaltyConsumer
 from actors.consumers.relay import run_relay
 from actors.consumers.toys import ToyConsumer
 from actors.ledger import LedgerActor
+from actors.ports import StoreUnavailable
 from actors.room.actor import RoomPorts
 from actors.room.registry import RoomRegistry
 from actors.runtime.moment import Chance
@@ -32,13 +35,17 @@ from server.services import Services
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
 from server.sockets.listener import SocketServer, serve_sockets
-from server.store.bridge import open_bridge
+from server.store.bridge import Bridge, open_bridge
 from server.store.demo import seed_demo
-from server.store.embedded import embedded
-from server.store.migrate import migrate
+from server.store.embedded import EmbeddedFailed, embedded
+from server.store.migrate import MigrationRefused, migrate
 from server.store.store import Store, open_store
 
 HTTP_DRAIN_S: Final = 2.0
+
+
+class StartFailed(Exception):
+    """The server cannot start. The text is one line for the operator, with no secret in it."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -49,7 +56,8 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 async def run(settings: Settings, stop: trio.Event, announce: Callable[[Ready], None]) -> None:
-    """Serve until `stop` is set. `announce` is called once both ports take requests."""
+    """Serve until `stop` is set. `announce` is called once both ports take requests. Raises
+    StartFailed (in a group) when it does not come to that for a reason outside of this program."""
     async with open_database(settings) as store:
         if settings.demo:
             await seed_demo(store)
@@ -58,14 +66,41 @@ async def run(settings: Settings, stop: trio.Event, announce: Callable[[Ready], 
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Store]:
-    """The migrated store: of an existing server, or of the embedded one."""
+    """The migrated store: of an existing server, or of the embedded one. Raises StartFailed."""
     async with AsyncExitStack() as stack:
         dsn = settings.database_url
         if dsn is None:
-            dsn = await stack.enter_async_context(embedded(settings.data_dir / "postgres"))
+            dsn = await stack.enter_async_context(_embedded(settings.data_dir / "postgres"))
         bridge = await stack.enter_async_context(open_bridge())
-        await migrate(bridge, dsn)
-        yield await stack.enter_async_context(open_store(dsn, bridge))
+        yield await stack.enter_async_context(_migrated_store(dsn, bridge))
+
+
+@asynccontextmanager
+async def _embedded(data_dir: Path) -> AsyncIterator[str]:
+    async with AsyncExitStack() as stack:
+        try:
+            dsn = await stack.enter_async_context(embedded(data_dir))
+        except (EmbeddedFailed, OSError) as error:
+            what = str(error).partition("\n")[0]  # what follows is PostgreSQL's own log
+            raise StartFailed(f"the embedded PostgreSQL cannot start: {what}") from error
+        yield dsn
+
+
+@asynccontextmanager
+async def _migrated_store(dsn: str, bridge: Bridge) -> AsyncIterator[Store]:
+    async with AsyncExitStack() as stack:
+        try:
+            await migrate(bridge, dsn)
+            store = await stack.enter_async_context(open_store(dsn, bridge))
+        except MigrationRefused as error:
+            raise StartFailed(f"the database cannot be migrated: {error}") from error
+        except asyncpg.InterfaceError as error:
+            # Its text may quote the URL, and with it a password.
+            raise StartFailed("the database cannot be used: check DATABASE_URL") from error
+        except (StoreUnavailable, OSError, asyncpg.PostgresError) as error:
+            what = str(error).partition("\n")[0] or type(error).__name__
+            raise StartFailed(f"the database cannot be used: {what}") from error
+        yield store
 
 
 async def _serve(
@@ -95,19 +130,19 @@ async def _serve(
 
         http_socket = _bind_http(settings)
         http_url = f"http://{settings.http_host}:{http_socket.getsockname()[1]}"
-        sockets = await nursery.start(
-            partial(
-                serve_sockets,
-                host=settings.socket_host,
-                port=settings.socket_port,
-                limits=settings.sockets,
-                origins=frozenset(settings.allowed_origins) | _own_origins(http_url),
-                authority=authority,
-                rooms=rooms,
-                members=store.members,
-                delivery=fan_out,
-            )
+        serving_sockets = partial(
+            serve_sockets,
+            host=settings.socket_host,
+            port=settings.socket_port,
+            limits=settings.sockets,
+            origins=frozenset(settings.allowed_origins) | _own_origins(http_url),
+            authority=authority,
+            rooms=rooms,
+            members=store.members,
+            delivery=fan_out,
         )
+        with _listening(settings.socket_host, settings.socket_port):
+            sockets = await nursery.start(serving_sockets)
         assert isinstance(sockets, SocketServer)
         socket_url = settings.public_socket_url or f"ws://{settings.socket_host}:{sockets.port}"
         services = Services(
@@ -158,7 +193,16 @@ async def _serve_http(
 def _bind_http(settings: Settings) -> socket.socket:
     """Bound before anything serves: sockets must know our pages' origin, and pages our sockets."""
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    return socket.create_server((settings.http_host, settings.http_port), family=family)
+    with _listening(settings.http_host, settings.http_port):
+        return socket.create_server((settings.http_host, settings.http_port), family=family)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StartFailed(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 def _own_origins(http_url: str) -> frozenset[str]:
@@ -172,8 +216,14 @@ def _token_secret(settings: Settings) -> bytes:
         return settings.token_secret.encode()
     assert settings.demo, "checked when the settings were loaded"
     path = settings.data_dir / "demo-token-secret"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(48))
-    return path.read_bytes()
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Beside its place, then moved: a start that is killed leaves no half a secret.
+            unfinished = path.with_suffix(".unfinished")
+            unfinished.touch(mode=0o600)
+            unfinished.write_text(secrets.token_urlsafe(48))
+            unfinished.rename(path)
+        return path.read_bytes()
+    except OSError as error:
+        raise StartFailed(f"the demo's token secret: {error}") from error

@@ -4,7 +4,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import structlog
@@ -16,7 +16,8 @@ from server.settings import BadSettings, Settings, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 after a clean stop, 2 for settings that cannot be used."""
+    """Exit status: 0 after a clean stop, 1 when the server cannot start, 2 for settings that
+    cannot be used. Either failure is told in plain lines on standard error."""
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
     overrides = {name: value for name, value in options.items() if value is not None}
@@ -28,8 +29,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     logs.configure(settings.log_level)
     assert command == "run"
-    trio.run(_run, settings)
-    return 0
+    status = 0
+    try:
+        trio.run(_run, settings)
+    except* app.StartFailed as failures:
+        for failure in _leaves(failures):
+            print(f"tiproom: {failure}", file=sys.stderr)
+        status = 1
+    return status
+
+
+def _leaves(group: BaseExceptionGroup[app.StartFailed]) -> Iterator[app.StartFailed]:
+    """Nurseries wrap what is raised inside them, each once."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _parser() -> argparse.ArgumentParser:

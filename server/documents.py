@@ -14,9 +14,11 @@ import inspect
 import json
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, get_args
 
 import msgspec
@@ -262,17 +264,26 @@ def _structs_in(kind: types.Type) -> Iterator[StructClass]:
 
 def _field_notes(kind: StructClass) -> dict[str, str]:
     """Field -> the string below it in the source: Python keeps it nowhere at run time."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(definition, ast.ClassDef)
-    notes: dict[str, str] = {}
-    for statement, below in zip(definition.body, definition.body[1:], strict=False):
+    return _notes_in(sys.modules[kind.__module__]).get(kind.__name__, {})
+
+
+@cache
+def _notes_in(module: ModuleType) -> dict[str, dict[str, str]]:
+    """Class -> field -> the string below it."""
+    classes = (
+        node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)
+    )
+    return {definition.name: dict(_notes_of(definition)) for definition in classes}
+
+
+def _notes_of(definition: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for statement, below in pairwise(definition.body):
         match statement, below:
             case (
                 ast.AnnAssign(target=ast.Name(id=name)),
                 ast.Expr(value=ast.Constant(value=str() as text)),
             ):
-                notes[name] = _wire_names(" ".join(text.split()))
-    return notes
+                yield name, _wire_names(" ".join(text.split()))
 
 
 def _wire_names(text: str) -> str:

@@ -16,7 +16,11 @@ from msgspec import Meta
 from server.sockets.limits import SocketLimits
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Host = Annotated[str, Meta(min_length=1)]
+"""Never empty: that would listen on every address."""
 Percent = Annotated[int, Meta(ge=0, le=100)]
+Origin = Annotated[str, Meta(pattern=r"^https?://[^/\s]+\Z")]
+"""As browsers send it: without a trailing slash or a path."""
 
 SECRET_LENGTH_MIN: Final = 32
 
@@ -28,15 +32,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A seeded room, pages, and tokens for whoever asks: never in production."""
     data_dir: Path = Path("var")
     """Of the embedded PostgreSQL and the demo's secret; survives restarts."""
-    database_url: str | None = None
+    database_url: Annotated[str, Meta(pattern=r"^postgres(ql)?://")] | None = None
     """An existing PostgreSQL; None starts the embedded one."""
-    http_host: str = "127.0.0.1"
+    http_host: Host = "127.0.0.1"
     http_port: Port = 8000
-    socket_host: str = "127.0.0.1"
+    socket_host: Host = "127.0.0.1"
     socket_port: Port = 8001
-    public_socket_url: str | None = None
+    public_socket_url: Annotated[str, Meta(pattern=r"^wss?://[^/\s]+\Z")] | None = None
     """What pages connect to, if a proxy stands before the socket port: `wss://example.org`."""
-    allowed_origins: tuple[str, ...] = ()
+    allowed_origins: tuple[Origin, ...] = ()
     """Origins whose pages may open sockets, `https://example.org`; our own pages' always may."""
     token_secret: str | None = None
     """HS256 secret shared with the platform that signs tokens; at least 32 characters. Only the
@@ -63,8 +67,7 @@ class BadSettings(Exception):
 def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
     """The settings. `overrides` (the command line) win. Raises BadSettings."""
     problems: list[str] = []
-    values: dict[str, Any] = {}
-    values |= _from_file(environment.get("TIPROOM_CONFIG"), problems)
+    values = _from_file(environment.get("TIPROOM_CONFIG"), problems)
     values = _merge(values, _from_environment(environment))
     values |= overrides or {}
     settings = _convert(values, problems)
@@ -84,7 +87,7 @@ def _from_file(path: str | None, problems: list[str]) -> dict[str, Any]:
         return tomllib.loads(Path(path).read_text())
     except OSError as error:
         problems.append(f"TIPROOM_CONFIG: cannot be read ({error.strerror})")
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
         problems.append("TIPROOM_CONFIG: is not TOML")
     return {}
 
@@ -96,10 +99,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
             values["database_url"] = value
         elif key.startswith("TIPROOM_") and key != "TIPROOM_CONFIG":
             name, _, inner = key.removeprefix("TIPROOM_").lower().partition("__")
-            if inner:
-                values.setdefault(name, {})[inner] = value
-            else:
-                values[name] = value
+            values = _merge(values, {name: {inner: value} if inner else value})
     return values
 
 

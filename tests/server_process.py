@@ -27,7 +27,9 @@ class ServerProcess:
 
     def start(self, http_port: int = 0, socket_port: int = 0) -> None:
         """Until it takes requests. Raises AssertionError with its log if it does not."""
-        self._ready.clear()
+        # Of this process alone: the end of an earlier one is noticed at any time.
+        self._ready = threading.Event()
+        self.http_url = self.socket_url = ""
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "server.cli", "run", "--demo"),
@@ -40,7 +42,8 @@ class ServerProcess:
             text=True,
         )
         assert self._process.stderr is not None
-        threading.Thread(target=self._read, args=[self._process.stderr], daemon=True).start()
+        reading = (self._process.stderr, self._ready)
+        threading.Thread(target=self._read, args=reading, daemon=True).start()
         assert self._ready.wait(READY_TIMEOUT_S), self.log
         assert self.http_url, self.log
 
@@ -69,7 +72,7 @@ class ServerProcess:
         )
         self.start(http_port, socket_port)
 
-    def _read(self, lines: IO[str]) -> None:
+    def _read(self, lines: IO[str], ready: threading.Event) -> None:
         for line in lines:
             try:
                 entry = json.loads(line)
@@ -78,8 +81,8 @@ class ServerProcess:
             self.log.append(entry)
             if entry.get("event") == "ready":
                 self.http_url, self.socket_url = entry["http_url"], entry["socket_url"]
-                self._ready.set()
-        self._ready.set()  # it has ended: whoever waits must see that
+                ready.set()
+        ready.set()  # it has ended: whoever waits must see that
 
 
 def start_demo(data_dir: Path, **environment: str) -> ServerProcess:

@@ -135,14 +135,9 @@ def test_any_text_is_refused(token: str) -> None:
 def test_one_changed_character_is_refused(index: int, character: str) -> None:
     token = signed()
     changed = token[:index] + character + token[index + 1 :]
-    try:
-        identity = AUTHORITY.verify(changed)
-    except Refused as refused:
-        assert refused.refusal.code is ErrorCode.TOKEN_INVALID
-    else:
-        # The last character carries bits that base64 does not use.
-        assert changed == token or index == len(token) - 1
-        assert identity.user_id == "u-1"
+    if changed == token or index == len(token) - 1:
+        return  # the last character carries bits that base64 does not use
+    assert refusal_of(changed) is ErrorCode.TOKEN_INVALID
 
 
 def test_a_short_secret_is_refused() -> None:

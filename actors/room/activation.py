@@ -5,8 +5,10 @@ due. Every target of every activation ends in exactly one final state, and is au
 
 Rules that are easy to miss:
 - The activation's slot is held by the model's toy alone: her toy is never sent two overlapping
-  commands. A viewer's toy that has not answered when the next activation starts has missed its
-  moment (EXPIRED): nothing starts late.
+  commands. A page may start a command as late as its `expiresAt`, so until it says when its toy
+  began the slot counts from there; after a stop that no vendor call could carry out it holds on.
+- A viewer's toy that has not answered when the next activation starts has missed its moment
+  (EXPIRED): nothing starts late.
 - A commandId depends on tip and target only. So a retry, a reload of the page and a restart of
   the server all name the same command, and the page runs it once.
 """
@@ -63,11 +65,15 @@ def activate(state: RoomState, ctx: Context, event: TipActivated) -> list[Effect
 def restore(
     state: RoomState, ctx: Context, event: TipActivated, records: Iterable[TargetRecord]
 ) -> list[Effect]:
-    """Take up an event that an earlier life of this room did not finish."""
+    """Take up an event that an earlier life of this room did not finish, or did not even see."""
+    state.finished.pop(event.tip_id, None)  # the database knows better
+    records = list(records)
+    if not records:
+        return activate(state, ctx, event)
     done = frozenset(
         (record.target_type, record.target_id) for record in records if record.state in FINAL_STATES
     )
-    return _enqueue(state, ctx, event, done)
+    return _enqueue(state, ctx, event, done, again=True)
 
 
 def _enqueue(
@@ -75,6 +81,7 @@ def _enqueue(
     ctx: Context,
     event: TipActivated,
     done: frozenset[tuple[str, str]] = frozenset(),
+    again: bool = False,
 ) -> list[Effect]:
     activation = Activation(event, parse_timestamp(event.timestamp), done)
     targets = _open_targets(activation)
@@ -86,7 +93,9 @@ def _enqueue(
         return _finish(state, event.tip_id, records)
     if state.broadcast is None or state.broadcast.broadcast_id != event.room.broadcast_id:
         return _close_all(state, ctx, activation, TargetState.SKIPPED, Reason.BROADCAST_ENDED)
-    if not state.queue.add(activation):
+    if again:
+        state.queue.add_again(activation)
+    elif not state.queue.add(activation):
         return _close_all(state, ctx, activation, TargetState.DEAD, Reason.QUEUE_FULL)
     return [
         WriteAudit(tuple(_record(ctx, event, each, 0, TargetState.QUEUED) for each in targets), ())
@@ -116,14 +125,17 @@ def advance(state: RoomState, ctx: Context) -> list[Effect]:
 
 def next_due_s(state: RoomState, ctx: Context) -> float:
     """When `advance` has something to do again (trio's clock), if nothing else happens."""
+    # A moment that has passed since the last step counts: `advance` has it still to do.
     times = [state.deadlines[0][0]] if state.deadlines else []
-    if state.playing is not None:
+    if state.playing is not None and not _waits_for_model(state, state.playing):
         times.append(state.playing.ends_at_s)
     start_at_s = _next_start_s(state, ctx)
     if start_at_s is not None:
         times.append(start_at_s)
-    later = [time for time in times if time > ctx.now.clock_s]
-    return min(later, default=float("inf"))
+    expires_at_utc = state.queue.expires_at_utc
+    if expires_at_utc is not None:
+        times.append(ctx.now.clock_s + (expires_at_utc - ctx.now.utc).total_seconds())
+    return min(times, default=float("inf"))
 
 
 def _next_start_s(state: RoomState, ctx: Context) -> float | None:
@@ -133,10 +145,13 @@ def _next_start_s(state: RoomState, ctx: Context) -> float | None:
     start_at_s = state.queue.next_start_s(
         ctx.now.clock_s, state.platform.lovense_rate_limit_per_min
     )
+    if start_at_s is None:
+        return None
+    start_at_s = max(start_at_s, state.model_toy_rests_at_s)
     page = state.model_page
-    if start_at_s is None or (page is not None and page.ready):
+    if page is not None and page.ready:
         return start_at_s
-    return max(start_at_s, state.model_absent_since_s + MODEL_RETURN_WINDOW_S)
+    return max(start_at_s, state.model_unready_since_s + MODEL_RETURN_WINDOW_S)
 
 
 def _end_playing(state: RoomState, ctx: Context) -> None:
@@ -144,19 +159,21 @@ def _end_playing(state: RoomState, ctx: Context) -> None:
     playing = state.playing
     if playing is None or playing.ends_at_s > ctx.now.clock_s:
         return
-    waits_for_model = any(
-        each.activation is playing.activation and isinstance(each.target, ModelToy)
-        for each in state.outstanding.values()
-    )
-    if not waits_for_model:
+    if not _waits_for_model(state, playing):
         state.playing = None
+
+
+def _waits_for_model(state: RoomState, playing: Playing) -> bool:
+    """Whether her toy's command has no final state yet."""
+    return playing.model_command in state.outstanding
 
 
 def _start(state: RoomState, ctx: Context, activation: Activation) -> list[Effect]:
     effects: list[Effect] = []
     for late in list(state.outstanding.values()):
         effects += _close(state, ctx, late, TargetState.EXPIRED, Reason.MOMENT_PASSED)
-    playing = Playing(activation, ctx.now.clock_s, set())
+    playing = Playing(activation, ctx.now.clock_s)
+    sent = False
     snapshot = state.snapshot()
     for target in _open_targets(activation):
         reason = recheck(target, snapshot)
@@ -170,10 +187,12 @@ def _start(state: RoomState, ctx: Context, activation: Activation) -> list[Effec
             attempt=0,
             session_id=None,
             deadline_s=ctx.now.clock_s,
+            resting=True,
             seconds=activation.duration_s,
         )
         effects += _send(state, ctx, outstanding, playing)
-    if playing.sessions:
+        sent = sent or outstanding.attempt > 0
+    if sent:
         state.playing = playing
         state.queue.started(ctx.now.clock_s)
         unfinished = state.unfinished[activation.tip_id]
@@ -197,13 +216,13 @@ def _send(
         return _drop(state, ctx, outstanding.activation, outstanding.target, reason)
     outstanding.attempt += 1
     outstanding.session_id = session_id
+    outstanding.resting = False
     outstanding.accepted = False
     outstanding.seconds = fitted.seconds
     state.outstanding[outstanding.command_id] = outstanding
     _set_deadline(state, outstanding, ctx.now.clock_s + ANSWER_TIMEOUT_S)
     if playing is not None:
-        playing.sessions.add(session_id)
-        _extend(playing, outstanding, ctx)
+        _sent(playing, outstanding, ctx)
     assert event.item.vibration is not None
     command = frames.Command(
         command_id=outstanding.command_id,
@@ -238,10 +257,23 @@ def _call_for(state: RoomState, event: TipActivated, target: Target) -> tuple[in
     return session.session_id, viewer_call(vibration, session.toys)
 
 
-def _extend(playing: Playing, outstanding: Outstanding, ctx: Context) -> None:
-    """The moment lasts until the model's toy, which may start late, is at rest; with no model's
-    toy in it, until the viewers' are."""
-    playing.ends_at_s = max(playing.ends_at_s, ctx.now.clock_s + outstanding.seconds)
+def _sent(playing: Playing, outstanding: Outstanding, ctx: Context) -> None:
+    """The moment lasts until the toy, which may start late, is at rest."""
+    rests_at_s = ctx.now.clock_s + outstanding.seconds
+    if isinstance(outstanding.target, ModelToy):
+        playing.model_command = outstanding.command_id
+        playing.model_rests_at_s = rests_at_s + ANSWER_TIMEOUT_S
+    else:
+        playing.viewers_rest_at_s = max(playing.viewers_rest_at_s, rests_at_s)
+
+
+def _reacted(playing: Playing, outstanding: Outstanding, ctx: Context) -> None:
+    """The toy has begun by now."""
+    rests_at_s = ctx.now.clock_s + outstanding.seconds
+    if isinstance(outstanding.target, ModelToy):
+        playing.model_rests_at_s = rests_at_s
+    else:
+        playing.viewers_rest_at_s = max(playing.viewers_rest_at_s, rests_at_s)
 
 
 def accepted(state: RoomState, ctx: Context, session_id: int, command_id: str) -> list[Effect]:
@@ -251,6 +283,7 @@ def accepted(state: RoomState, ctx: Context, session_id: int, command_id: str) -
     if outstanding is not None and not outstanding.accepted:
         outstanding.accepted = True
         outstanding.session_id = session_id
+        outstanding.resting = False
         _set_deadline(state, outstanding, ctx.now.clock_s + ANSWER_TIMEOUT_S)
     return []
 
@@ -259,9 +292,9 @@ def activated(state: RoomState, ctx: Context, session_id: int, command_id: str) 
     outstanding = _answered_by(state, session_id, command_id)
     if outstanding is None:
         return []
-    playing = state.playing
-    if playing is not None and playing.activation is outstanding.activation:
-        _extend(playing, outstanding, ctx)
+    playing = _moment_of(state, outstanding)
+    if playing is not None:
+        _reacted(playing, outstanding, ctx)
     return _close(state, ctx, outstanding, TargetState.ACTIVATED)
 
 
@@ -271,7 +304,16 @@ def failed(
     outstanding = _answered_by(state, session_id, command_id)
     if outstanding is None:
         return []
+    playing = _moment_of(state, outstanding)
+    if playing is not None and isinstance(outstanding.target, ModelToy):
+        playing.model_rests_at_s = None  # it does not run: the slot is the viewers'
     return _close(state, ctx, outstanding, TargetState.FAILED, Reason.PAGE_REPORTED, code)
+
+
+def _moment_of(state: RoomState, outstanding: Outstanding) -> Playing | None:
+    """The moment that the command belongs to, while it lasts."""
+    playing = state.playing
+    return playing if playing and playing.activation is outstanding.activation else None
 
 
 def _answered_by(state: RoomState, session_id: int, command_id: str) -> Outstanding | None:
@@ -294,10 +336,7 @@ def _run_deadlines(state: RoomState, ctx: Context) -> list[Effect]:
         each = state.outstanding.get(command_id)
         if each is None or each.deadline_s != deadline_s:
             continue  # the command is over, or its deadline was moved
-        if each.session_id is not None:
-            effects += _time_out(state, ctx, each)
-        else:
-            effects += _try_again(state, ctx, each)
+        effects += (_try_again if each.resting else _time_out)(state, ctx, each)
     return effects
 
 
@@ -314,25 +353,23 @@ def _time_out(
     effects: list[Effect] = [WriteAudit((record,), ())]
     if attempt >= ATTEMPTS_MAX:
         return effects + _close(state, ctx, outstanding, TargetState.DEAD, reason)
-    outstanding.session_id = None
+    outstanding.resting = True
     delay_s = ctx.chance.jitter(RETRY_DELAYS_S[attempt - 1])
     _set_deadline(state, outstanding, ctx.now.clock_s + delay_s)
     return effects
 
 
 def _try_again(state: RoomState, ctx: Context, outstanding: Outstanding) -> list[Effect]:
-    """The next attempt. A target that is away keeps its turn until the attempts are used up: who
-    leaves and returns within that time gets the command."""
+    """The next attempt. A target that is away, or is back and has yet to report its toys, keeps
+    its turn until the attempts are used up: who leaves and returns within that time gets the
+    command."""
     reason = recheck(outstanding.target, state.snapshot())
-    if reason is Reason.NOT_PRESENT:
+    if reason in (Reason.NOT_PRESENT, Reason.NO_TOY):
         outstanding.attempt += 1
         return _time_out(state, ctx, outstanding, reason)
     if reason is not None:
         return _close(state, ctx, outstanding, TargetState.SKIPPED, reason)
-    playing = state.playing
-    if playing is not None and playing.activation is not outstanding.activation:
-        playing = None
-    return _send(state, ctx, outstanding, playing)
+    return _send(state, ctx, outstanding, _moment_of(state, outstanding))
 
 
 def returned(state: RoomState, ctx: Context, owner_id: str) -> list[Effect]:
@@ -359,12 +396,15 @@ def _still_there(state: RoomState, outstanding: Outstanding) -> bool:
 
 
 def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
-    """Every toy in the room stops now; what was under way is over."""
+    """Every toy in the room stops now; what was under way is over. Where no call can stop the
+    model's toy it plays on to its end, and nothing else starts on it before."""
     effects: list[Effect] = []
+    stopped = False
     page = state.model_page
     if page is not None:
         call = model_stop_call(page.integration, page.level_map, state.model_display_name)
         effects.append(Send(page.session_id, frames.ToysStopped(call)))
+        stopped = call is not None
     for viewer in state.viewers.values():
         effects += [
             Send(each.session_id, frames.ToysStopped(VIEWER_STOP))
@@ -373,6 +413,10 @@ def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
         ]
     for outstanding in list(state.outstanding.values()):
         effects += _close(state, ctx, outstanding, TargetState.FAILED, Reason.STOPPED)
+    if stopped:
+        state.model_toy_rests_at_s = ctx.now.clock_s
+    elif state.playing is not None and state.playing.model_rests_at_s is not None:
+        state.model_toy_rests_at_s = state.playing.model_rests_at_s
     state.playing = None
     return effects
 
@@ -492,8 +536,12 @@ def queue_view(state: RoomState, ctx: Context) -> frames.QueueChanged:
 
 
 def _playing_for_s(state: RoomState, ctx: Context) -> float:
+    """As expected, not as feared: a page that has not answered yet is taken to start now."""
     playing = state.playing
-    return max(0.0, playing.ends_at_s - ctx.now.clock_s) if playing else 0.0
+    if playing is None:
+        return 0.0
+    late_s = ANSWER_TIMEOUT_S if _waits_for_model(state, playing) else 0.0
+    return max(0.0, playing.ends_at_s - late_s - ctx.now.clock_s)
 
 
 def _tell_tipper(

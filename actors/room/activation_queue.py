@@ -43,6 +43,8 @@ class ActivationQueue:
     def __init__(self, limit: int = QUEUE_LIMIT) -> None:
         self._limit = limit
         self._waiting: deque[Activation] = deque()
+        self._expires_at_utc: datetime | None = None
+        """When the oldest that waits does."""
         self._started_at_s: deque[float] = deque()
         self.paused = False
 
@@ -58,23 +60,38 @@ class ActivationQueue:
         """False if the queue is full; nothing changes then."""
         if len(self._waiting) >= self._limit:
             return False
-        self._waiting.append(activation)
+        self.add_again(activation)
         return True
+
+    def add_again(self, activation: Activation) -> None:
+        """One that the queue, or the slot, held before a restart: past the limit, too."""
+        self._waiting.append(activation)
+        expires_at_utc = activation.queued_at_utc + timedelta(seconds=WAIT_S_MAX)
+        if self._expires_at_utc is None or expires_at_utc < self._expires_at_utc:
+            self._expires_at_utc = expires_at_utc
 
     def take_expired(self, utc: datetime) -> list[Activation]:
         """Remove and return what has waited longer than `WAIT_S_MAX`: nothing plays long after
         its tip."""
+        if self._expires_at_utc is None or self._expires_at_utc > utc:
+            return []
         oldest = utc - timedelta(seconds=WAIT_S_MAX)
-        expired = [each for each in self._waiting if each.queued_at_utc < oldest]
-        if expired:
-            self._waiting = deque(each for each in self._waiting if each.queued_at_utc >= oldest)
+        expired = [each for each in self._waiting if each.queued_at_utc <= oldest]
+        self._waiting = deque(each for each in self._waiting if each.queued_at_utc > oldest)
+        self._find_next_expiry()
         return expired
 
     def take_all(self) -> list[Activation]:
         """Empty the queue, for a room whose broadcast has ended."""
         everything = list(self._waiting)
         self._waiting.clear()
+        self._expires_at_utc = None
         return everything
+
+    @property
+    def expires_at_utc(self) -> datetime | None:
+        """When `take_expired` has something to take; None while nothing waits."""
+        return self._expires_at_utc
 
     def next_start_s(self, now_s: float, rate_per_min: int) -> float | None:
         """When the head may start by pause and rate; None while there is none or it is paused."""
@@ -84,11 +101,17 @@ class ActivationQueue:
 
     def take(self) -> Activation:
         """The head, removed. It counts against the rate only once `started` is told."""
-        return self._waiting.popleft()
+        activation = self._waiting.popleft()
+        self._find_next_expiry()
+        return activation
 
     def started(self, now_s: float) -> None:
         """An activation went out to at least one toy."""
         self._started_at_s.append(now_s)
+
+    def recent_starts_s(self) -> tuple[float, ...]:
+        """For the next life of a room: the rate holds across a crash."""
+        return tuple(self._started_at_s)
 
     def started_within_window(self, now_s: float) -> int:
         """Activations of the last 60 s: the rate window as inspected."""
@@ -102,6 +125,10 @@ class ActivationQueue:
         for position, activation in enumerate(self._waiting, start=1):
             yield activation, position, wait_s
             wait_s += activation.duration_s
+
+    def _find_next_expiry(self) -> None:
+        oldest = min((each.queued_at_utc for each in self._waiting), default=None)
+        self._expires_at_utc = oldest and oldest + timedelta(seconds=WAIT_S_MAX)
 
     def _rate_allows_at_s(self, now_s: float, rate_per_min: int) -> float:
         self._forget_old_starts(now_s)

@@ -16,6 +16,7 @@ from actors.ledger import LedgerActor, SettleRequest
 from actors.ports import (
     AuditLog,
     Delivery,
+    RoomRecord,
     RoomStore,
     SessionId,
     SettlementOutcome,
@@ -49,11 +50,17 @@ from actors.room.state import Context, RoomState
 from actors.runtime.mailbox import Mailbox, MailboxClosed, MailboxFull
 from actors.runtime.moment import Chance
 from actors.runtime.supervisor import RESTARTS_MAX, RestartBudget
-from protocol.errors import CloseCode, ErrorCode, Refusal
+from protocol.errors import CloseCode, ErrorCode, Refusal, Refused
 
 MAILBOX_LIMIT: Final = 4096
 RESTART_DELAY_S: Final = 0.02
 """Doubled with each restart: a first crash is over before anyone notices."""
+FLUSH_TIMEOUT_S: Final = 5.0
+"""For the audit to be durable before a room is read; without the database it never is."""
+RISE_PATIENCE_S: Final = 30.0
+"""How long a crashed room waits for a database that does not answer: no fault of the room's, so
+it costs no restart."""
+RISE_RETRY_S: Final = 1.0
 
 
 class RoomPorts:
@@ -96,6 +103,9 @@ class RoomActor:
         self._ports = ports
         self._budget = RestartBudget()
         self._joins: dict[SessionId, Join] = {}
+        """The members, for the next life: each is let in again after a crash."""
+        self._kept: room.Kept | None = None
+        self._tips_at_ledger = 0
         self._log = structlog.get_logger("tiproom.room").bind(room_id=room_id)
 
     # ---- for others ----
@@ -123,61 +133,88 @@ class RoomActor:
 
         Raises RoomUnknown or StoreUnavailable if it cannot come up the first time.
         """
+        crash: Exception | None = None
         try:
-            while not self.mailbox.closed:
-                crash = await self._live(task_status)
-                if crash is None:
-                    return
-                if not self._was_up:
-                    raise crash
-                await self._recover(crash)
+            # Outlives a crash: what was asked of the database is answered all the same.
+            async with trio.open_nursery() as self._beside:
+                while not self.mailbox.closed:
+                    crash = await self._live(task_status)
+                    if crash is None or not self._was_up:
+                        break
+                    await self._recover(crash)
         finally:
             self._end()
+        if crash is not None and not self._was_up:
+            raise crash
 
     async def _live(self, task_status: trio.TaskStatus[None]) -> Exception | None:
         """One life, from the database to the end; the exception that ended it, if one did."""
-        crash: Exception | None = None
-        async with trio.open_nursery() as beside:
+        risen: RoomState | None = None
+        try:
+            record = await self._load()
+            state = room.new_state(
+                record,
+                self._context(),
+                self._ports.model_share_percent,
+                self._ports.tip_bonus_percent,
+            )
+            self._rise(state, record)
+            risen = state
+            if not self._was_up:
+                self._was_up = True
+                task_status.started()
+            while not self.mailbox.closed:
+                message = await self.mailbox.get(room.next_due_s(state, self._context()))
+                self._step(state, message if message is not None else _Due())
+        except Exception as crash:
+            if risen is not None:  # else what an earlier life left still holds
+                self._kept = room.keep(risen)
+            return crash
+        return None
+
+    async def _load(self) -> RoomRecord:
+        """The room as the database has it. Raises RoomUnknown, StoreUnavailable."""
+        patience_s = RISE_PATIENCE_S if self._was_up else 0.0
+        give_up_at_s = trio.current_time() + patience_s
+        while True:
             try:
-                state = await self._rise(beside)
-                if not self._was_up:
-                    self._was_up = True
-                    task_status.started()
-                while not self.mailbox.closed:
-                    message = await self.mailbox.get(room.next_due_s(state, self._context()))
-                    self._step(state, message if message is not None else _Due(), beside)
-            except Exception as error:
-                crash = error
-            beside.cancel_scope.cancel()
-        return crash
+                # Or a tip that is finished would be taken up again.
+                with trio.move_on_after(FLUSH_TIMEOUT_S) as flushing:
+                    await self._ports.audit.flush()
+                if flushing.cancelled_caught:
+                    raise StoreUnavailable
+                record = await self._ports.store.load_room(self.room_id)
+            except StoreUnavailable:
+                if trio.current_time() >= give_up_at_s:
+                    raise
+                await trio.sleep(RISE_RETRY_S)
+                continue
+            if record is None:
+                raise RoomUnknown(self.room_id)
+            return record
 
-    async def _rise(self, beside: trio.Nursery) -> RoomState:
-        """The state as the database has it, with the members who are still connected."""
-        ports = self._ports
-        await ports.audit.flush()  # or a tip that is finished would be taken up again
-        record = await ports.store.load_room(self.room_id)
-        if record is None:
-            raise RoomUnknown(self.room_id)
-        state = room.new_state(
-            record, self._context(), ports.model_share_percent, ports.tip_bonus_percent
-        )
-        self._carry_out(room.restore(state, record, self._context()), beside)
-        for join in list(self._joins.values()):
-            self._step(state, join, beside)
-        return state
+    def _rise(self, state: RoomState, record: RoomRecord) -> None:
+        """Members first, so that they see what the restored activations do."""
+        state.tips_at_ledger = self._tips_at_ledger
+        if self._kept is not None:
+            effects = room.revive(state, self._kept, self._joins.values(), self._context())
+            self._carry_out(effects)
+        self._carry_out(room.restore(state, record, self._context()))
 
-    def _step(self, state: RoomState, message: RoomMessage, beside: trio.Nursery) -> None:
+    def _step(self, state: RoomState, message: RoomMessage) -> None:
         if isinstance(message, Leave):
             self._joins.pop(message.session_id, None)
-        elif isinstance(message, Join):
-            # Kept, so that the member is let in again after a crash, with no new answer.
-            self._joins[message.session_id] = msgspec.structs.replace(message, ref=None)
+        elif isinstance(message, TipSettled):
+            self._tips_at_ledger -= 1
         try:
             effects = room.step(state, message, self._context())
         except Exception:
-            self._carry_out(room.apology(message), beside)
+            self._carry_out(room.apology(message))
             raise
-        self._carry_out(effects, beside)
+        if isinstance(message, Join):
+            # Only now: a Join that crashes the room is not tried again.
+            self._joins[message.session_id] = msgspec.structs.replace(message, ref=None)
+        self._carry_out(effects)
 
     def _context(self) -> Context:
         return Context(self._ports.chance.now(), self._ports.chance)
@@ -192,21 +229,22 @@ class RoomActor:
         self._log.error("room_failed")
         self.failed = True
         self.mailbox.close()
-        for session_id in self._joins:
-            self._ports.delivery.close(session_id, CloseCode.ROOM_FAILED)
+        self._carry_out([Close(each, CloseCode.ROOM_FAILED) for each in self._joins])
 
     def _end(self) -> None:
         """Nobody is left without an answer."""
         self.mailbox.close()
-        refusal = Refusal(ErrorCode.ROOM_FAILED)
         while (message := self.mailbox.get_nowait()) is not None:
-            reply_to = getattr(message, "reply_to", None)
-            if reply_to is not None:
-                reply_to.answer(refusal)
+            self._refuse(message)
+
+    def _refuse(self, message: RoomMessage) -> None:
+        """The answer to what the room no longer takes."""
+        code = ErrorCode.ROOM_FAILED if self.failed else ErrorCode.ROOM_BUSY
+        self._carry_out(room.apology(message, code))
 
     # ---- effects ----
 
-    def _carry_out(self, effects: Iterable[Effect], beside: trio.Nursery) -> None:
+    def _carry_out(self, effects: Iterable[Effect]) -> None:
         ports = self._ports
         for effect in effects:
             match effect:
@@ -220,14 +258,15 @@ class RoomActor:
                     self._settle(effect)
                 case Answer(reply_to, result):
                     reply_to.answer(result)
+                case Close(session_id, code):
+                    self._joins.pop(session_id, None)  # no member any more; a Leave follows
+                    ports.delivery.close(session_id, code)
                 case Admit(session_id):
                     ports.delivery.admit(self.room_id, session_id)
-                case Close(session_id, code):
-                    ports.delivery.close(session_id, code)
                 case StoreBroadcast():
-                    beside.start_soon(self._store_broadcast, effect)
+                    self._beside.start_soon(self._store_broadcast, effect)
                 case StorePreferences():
-                    beside.start_soon(self._store_preferences, effect)
+                    self._beside.start_soon(self._store_preferences, effect)
                 case PutAway():
                     if self.mailbox.statistics().waiting == 0:
                         self.mailbox.close()
@@ -235,6 +274,7 @@ class RoomActor:
                     assert_never(effect)
 
     def _settle(self, effect: Settle) -> None:
+        self._tips_at_ledger += 1
         settlement = effect.settlement
         back = _SettledInbox(self, settlement.tip_id, settlement.tipper_id, effect.asker)
         try:
@@ -269,6 +309,7 @@ class RoomActor:
             self.mailbox.put_always(message)
         except MailboxClosed:
             self._log.warning("answer_after_end", message=type(message).__name__)
+            self._refuse(message)
 
 
 class _SettledInbox:
@@ -290,6 +331,8 @@ async def _stored(work: Callable[[], Awaitable[None]]) -> Refusal | None:
         await work()
     except StoreUnavailable:
         return Refusal(ErrorCode.ROOM_BUSY)
+    except Refused as refused:
+        return refused.refusal
     except Exception:
         structlog.get_logger("tiproom.room").exception("store_failed")
         return Refusal(ErrorCode.INTERNAL)

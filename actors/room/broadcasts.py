@@ -3,6 +3,7 @@
 from actors.ports import Broadcast
 from actors.room.activation import end_all
 from actors.room.effects import Close, Effect, StoreBroadcast
+from actors.room.members import lose_model_page
 from actors.room.messages import Asker, _BroadcastStored
 from actors.room.state import Context, RoomState
 from actors.room.tips import reply
@@ -24,7 +25,10 @@ def start(state: RoomState, ctx: Context, asker: Asker, mode: LovenseMode) -> li
     if state.broadcast_changing:
         return reply(asker, Refusal(ErrorCode.ROOM_BUSY))
     state.broadcast_changing = True
-    broadcast = Broadcast(str(ctx.chance.uuid7(ctx.now)), mode)
+    broadcast = state.broadcast_unsure
+    if broadcast is None or broadcast.lovense_mode is not mode:
+        broadcast = Broadcast(str(ctx.chance.uuid7(ctx.now)), mode)
+    state.broadcast_unsure = broadcast
     return [StoreBroadcast(broadcast, starts=True, asker=asker)]
 
 
@@ -41,7 +45,9 @@ def end(state: RoomState, asker: Asker) -> list[Effect]:
 def stored(state: RoomState, ctx: Context, message: _BroadcastStored) -> list[Effect]:
     state.broadcast_changing = False
     if message.failed is not None:
+        # A start that is unsure is asked for again under its id: the same start is no error.
         return reply(message.asker, message.failed)
+    state.broadcast_unsure = None
     state.broadcast = message.started
     state.queue.paused = False
     if message.started is None:
@@ -51,5 +57,6 @@ def stored(state: RoomState, ctx: Context, message: _BroadcastStored) -> list[Ef
     effects = reply(message.asker, answer)
     page = state.model_page
     if page is not None and page.integration is not mode:
+        lose_model_page(state, ctx)
         effects.append(Close(page.session_id, CloseCode.ROOM_RESTARTING))
     return effects

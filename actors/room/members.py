@@ -3,6 +3,9 @@
 Spec 1: model session, viewer gating; spec 7: presence, connection.
 """
 
+from collections import deque
+from typing import Final
+
 from actors.room.activation import queue_view, returned
 from actors.room.effects import Admit, Close, Effect, Publish, Send, StorePreferences
 from actors.room.messages import (
@@ -16,6 +19,7 @@ from actors.room.state import (
     PRESENCE_INTERVAL_S,
     Context,
     ModelPage,
+    PreferencesWanted,
     RoomState,
     Session,
     Viewer,
@@ -25,9 +29,12 @@ from protocol import frames
 from protocol.errors import CloseCode, ErrorCode, Refusal
 from protocol.gating import set_preferences
 from protocol.lovense import read_level_map, read_toys
-from protocol.tip_activated import LovenseMode, MembershipTier
+from protocol.tip_activated import MembershipTier
 
-_REFUSED_PAGE = {
+PREFERENCES_WAITING_MAX: Final = 8
+"""Changes of one viewer that wait for the database; a page changes one toggle at a time."""
+
+_REFUSED_PAGE: Final = {
     ErrorCode.SECOND_MODEL_PAGE: CloseCode.SECOND_MODEL_PAGE,
     ErrorCode.INTEGRATION_CONFLICT: CloseCode.INTEGRATION_CONFLICT,
     ErrorCode.INVALID_FIELD: CloseCode.BAD_FRAMES,
@@ -61,6 +68,7 @@ def _join_model(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
         message.page_id,
         message.integration,
     )
+    state.model_unready_since_s = ctx.now.clock_s
     effects += _admit(state, ctx, message, state.model_view(page))
     effects.append(Send(page.session_id, queue_view(state, ctx)))
     return effects
@@ -97,9 +105,9 @@ def _join_viewer(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
             message.viewer.preferences,
             message.viewer.balance,
         )
+    effects = _set_tier(state, viewer, message.membership_tier)  # the other tabs; then this one
     viewer.sessions[message.session_id] = Session(message.session_id, message.user_id)
     state.users_by_session[message.session_id] = message.user_id
-    effects = _set_tier(state, viewer, message.membership_tier)
     state.flags[viewer.user_id] = viewer.flags()
     return effects + _admit(state, ctx, message, state.viewer_view(viewer))
 
@@ -125,8 +133,7 @@ def leave(state: RoomState, ctx: Context, session_id: int) -> list[Effect]:
     """A socket is gone; also one that was refused and never became a member."""
     page = state.model_page
     if page is not None and page.session_id == session_id:
-        state.model_page = None
-        state.model_absent_since_s = ctx.now.clock_s
+        lose_model_page(state, ctx)
         return []
     user_id = state.users_by_session.pop(session_id, None)
     if user_id is None:
@@ -139,6 +146,12 @@ def leave(state: RoomState, ctx: Context, session_id: int) -> list[Effect]:
         del state.flags[user_id]
         return []
     return _viewer_changed(state, viewer) if had_toy else []
+
+
+def lose_model_page(state: RoomState, ctx: Context) -> None:
+    """Her page is gone, or is about to be closed: nothing more is sent to it."""
+    state.model_page = None
+    state.model_unready_since_s = ctx.now.clock_s
 
 
 # ---- what members tell of themselves ---------------------------------------------------------
@@ -231,24 +244,46 @@ def _change_preferences(
     react_to_my_tips: bool | None,
     feel_all_tips: bool | None,
 ) -> list[Effect]:
-    """Checked now, stored by the actor, in force when stored."""
-    viewer = state.viewers[user_id]
-    wanted = set_preferences(
-        viewer.preferences, state.gates_of(viewer), react_to_my_tips, feel_all_tips
+    """Checked, stored by the actor, in force when stored; one after the other."""
+    wanted = PreferencesWanted(asker, react_to_my_tips, feel_all_tips)
+    waiting = state.preferences_storing.get(user_id)
+    if waiting is None:
+        return _store_preferences(state, user_id, wanted)
+    if len(waiting) >= PREFERENCES_WAITING_MAX:
+        return reply(asker, Refusal(ErrorCode.ROOM_BUSY))
+    waiting.append(wanted)
+    return []
+
+
+def _store_preferences(state: RoomState, user_id: str, wanted: PreferencesWanted) -> list[Effect]:
+    viewer = state.viewers.get(user_id)
+    if viewer is None:  # has left since, and with the session went the toy
+        return reply(wanted.asker, Refusal(ErrorCode.PREFERENCE_HIDDEN))
+    changed = set_preferences(
+        viewer.preferences,
+        state.gates_of(viewer),
+        wanted.react_to_my_tips,
+        wanted.feel_all_tips,
     )
-    if isinstance(wanted, Refusal):
-        return reply(asker, wanted)
-    return [StorePreferences(user_id, wanted, asker)]
+    if isinstance(changed, Refusal):
+        return reply(wanted.asker, changed)
+    state.preferences_storing.setdefault(user_id, deque())
+    return [StorePreferences(user_id, changed, wanted.asker)]
 
 
 def preferences_stored(state: RoomState, message: _PreferencesStored) -> list[Effect]:
-    if message.failed is not None:
-        return reply(message.asker, message.failed)
-    effects = reply(message.asker, message.preferences)
+    """The outcome of one change, in force now; then the next one that waited for it."""
+    effects = reply(message.asker, message.failed or message.preferences)
     viewer = state.viewers.get(message.user_id)
-    if viewer is not None:
+    if viewer is not None and message.failed is None:
         viewer.preferences = message.preferences
         effects += _viewer_changed(state, viewer)
+    # Nothing waits if the room has crashed since it asked for this.
+    waiting = state.preferences_storing.pop(message.user_id, deque())
+    while waiting and message.user_id not in state.preferences_storing:
+        effects += _store_preferences(state, message.user_id, waiting.popleft())
+    if waiting:
+        state.preferences_storing[message.user_id] = waiting
     return effects
 
 
@@ -293,8 +328,3 @@ def presence_due_s(state: RoomState) -> float:
     if len(state.viewers) == state.presence_sent:
         return float("inf")
     return state.presence_sent_at_s + PRESENCE_INTERVAL_S
-
-
-def model_mode(state: RoomState) -> LovenseMode | None:
-    """The integration of the model's open page."""
-    return state.model_page.integration if state.model_page is not None else None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+import structlog
 import trio
 
 from actors.ports import StoreUnavailable
@@ -20,8 +21,9 @@ class RoomRegistry:
         self._ports = ports
         self._nursery = nursery
         self._awake: dict[str, RoomActor] = {}
-        self._rising: dict[str, trio.Event] = {}
+        self._rising: dict[str, tuple[RoomActor, trio.Event]] = {}
         self._failed_until_s: dict[str, float] = {}
+        self._log = structlog.get_logger("tiproom.rooms")
 
     def awake(self, room_id: str) -> RoomActor | None:
         """The room, if it is up."""
@@ -29,15 +31,17 @@ class RoomRegistry:
         return None if actor is None or actor.mailbox.closed else actor
 
     def __iter__(self) -> Iterator[RoomActor]:
-        """The rooms that are up."""
-        return iter([actor for actor in self._awake.values() if not actor.mailbox.closed])
+        """The rooms that are up or coming up: a change of settings told to all of them misses
+        none, also not one that has just read the old ones."""
+        rising = [actor for actor, _ in self._rising.values()]
+        return iter([a for a in (*self._awake.values(), *rising) if not a.mailbox.closed])
 
     async def open(self, room_id: str) -> RoomActor:
         """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN, ROOM_FAILED."""
         while (actor := self.awake(room_id)) is None:
             rising = self._rising.get(room_id)
             if rising is not None:
-                await rising.wait()
+                await rising[1].wait()
             elif trio.current_time() < self._failed_until_s.get(room_id, 0.0):
                 raise Refused(ErrorCode.ROOM_FAILED)
             else:
@@ -45,20 +49,23 @@ class RoomRegistry:
         return actor
 
     async def _bring_up(self, room_id: str) -> None:
-        rising = self._rising[room_id] = trio.Event()
-        actor = RoomActor(room_id, self._ports)
+        actor, risen = self._rising[room_id] = RoomActor(room_id, self._ports), trio.Event()
         try:
             await self._nursery.start(self._run, actor)
         except RoomUnknown:
             raise Refused(ErrorCode.ROOM_UNKNOWN) from None
         except StoreUnavailable:
             raise Refused(ErrorCode.ROOM_FAILED) from None
+        except Exception as error:
+            self._log.exception("room_failed", room_id=room_id)
+            self._failed_until_s[room_id] = trio.current_time() + FAILED_ROOM_REST_S
+            raise Refused(ErrorCode.ROOM_FAILED) from error
         else:
             self._failed_until_s.pop(room_id, None)
             self._awake[room_id] = actor
         finally:
             del self._rising[room_id]
-            rising.set()
+            risen.set()
 
     async def _run(
         self,

@@ -1,11 +1,14 @@
 """Room: the rules of one room, as one pure step. Read `step`, then `actor.py`, which runs it."""
 
-from typing import Any, assert_never
+from collections.abc import Iterable
+from typing import assert_never
 
-from actors.ports import RoomRecord
+import msgspec
+
+from actors.ports import RoomRecord, Settled, ViewerRecord
 from actors.room import activation, broadcasts, members, tips
 from actors.room.activation_queue import ActivationQueue
-from actors.room.effects import Effect, PutAway, Send
+from actors.room.effects import Close, Effect, PutAway
 from actors.room.inspection import inspect
 from actors.room.messages import (
     Activate,
@@ -31,8 +34,24 @@ from actors.room.messages import (
 )
 from actors.room.state import PUT_AWAY_AFTER_S, Context, RoomState
 from protocol import frames
-from protocol.errors import ErrorCode, Refusal
+from protocol.errors import CloseCode, ErrorCode, Refusal
+from protocol.tip_activated import MembershipTier
 from protocol.toy_settings import ModelSettings, PlatformSettings
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What a crash must not make a room forget, and the database does not hold."""
+
+    finished: dict[str, None]
+    """A repeat of their events stays a no-op."""
+    paused: bool
+    """Toys that were stopped stay stopped."""
+    starts_s: tuple[float, ...]
+    """The rate holds."""
+    model_toy_rests_at_s: float
+    """Her toy plays on."""
+    viewers: dict[str, tuple[MembershipTier, ViewerRecord]]
+    """userId -> as known by now; what a Join says may be old."""
 
 
 def new_state(
@@ -52,8 +71,41 @@ def new_state(
         broadcast=record.broadcast,
         queue=ActivationQueue(),
         empty_since_s=ctx.now.clock_s,
-        model_absent_since_s=ctx.now.clock_s,
+        model_unready_since_s=ctx.now.clock_s,
     )
+
+
+def keep(state: RoomState) -> Kept:
+    """Of a room that has crashed."""
+    playing = state.playing
+    rests_at_s = playing.model_rests_at_s if playing is not None else None
+    return Kept(
+        state.finished,
+        state.queue.paused,
+        state.queue.recent_starts_s(),
+        state.model_toy_rests_at_s if rests_at_s is None else rests_at_s,
+        {
+            viewer.user_id: (viewer.tier, ViewerRecord(viewer.preferences, viewer.balance))
+            for viewer in state.viewers.values()
+        },
+    )
+
+
+def revive(state: RoomState, kept: Kept, joins: Iterable[Join], ctx: Context) -> list[Effect]:
+    """The life after a crash: what was kept, and the members whose sockets are still open. Each
+    is let in again, with a new snapshot and no new answer."""
+    state.finished.update(kept.finished)
+    state.queue.paused = kept.paused
+    for start_s in kept.starts_s:
+        state.queue.started(start_s)
+    state.model_toy_rests_at_s = kept.model_toy_rests_at_s
+    effects: list[Effect] = []
+    for join in joins:
+        if join.user_id in kept.viewers and not join.is_model:
+            tier, viewer = kept.viewers[join.user_id]
+            join = msgspec.structs.replace(join, membership_tier=tier, viewer=viewer)
+        effects += members.join(state, ctx, join)
+    return effects
 
 
 def restore(state: RoomState, record: RoomRecord, ctx: Context) -> list[Effect]:
@@ -238,7 +290,7 @@ def _stop_room(state: RoomState, ctx: Context) -> list[Effect]:
 
 def _change_platform(state: RoomState, ctx: Context, settings: PlatformSettings) -> list[Effect]:
     killed = state.platform.enable_lovense and not settings.enable_lovense
-    state.platform = settings
+    state.change_platform_settings(settings)
     return activation.stop_all(state, ctx) if killed else []
 
 
@@ -252,10 +304,25 @@ def _forbidden(detail: str) -> Refusal:
     return Refusal(ErrorCode.FORBIDDEN, detail=detail)
 
 
-def apology(message: Any) -> list[Effect]:
-    """The answer to a message that the room crashed on, so that nobody waits for nothing."""
-    refusal = Refusal(ErrorCode.INTERNAL)
-    if isinstance(message, MemberFrame) and hasattr(message.frame, "ref"):
-        return [Send(message.session_id, tips.error_frame(message.frame.ref, refusal))]
-    reply_to = getattr(message, "reply_to", None)
-    return [] if reply_to is None else tips.reply(reply_to, refusal)
+def apology(message: RoomMessage, code: ErrorCode = ErrorCode.INTERNAL) -> list[Effect]:
+    """The answer to a message that the room cannot take, because it crashed on it or has ended,
+    so that nobody waits for nothing. A tip's outcome is told as it is: it stands in the ledger.
+    """
+    refusal = Refusal(code)
+    match message:
+        case Join(session_id, ref):
+            failed = code is ErrorCode.ROOM_FAILED
+            end = CloseCode.ROOM_FAILED if failed else CloseCode.ROOM_RESTARTING
+            answer = [] if ref is None else tips.reply(MemberReply(session_id, ref), refusal)
+            return [*answer, Close(session_id, end)]
+        case MemberFrame(session_id, frame):
+            ref = getattr(frame, "ref", None)  # an answer to a command has none
+            return [] if ref is None else tips.reply(MemberReply(session_id, ref), refusal)
+        case TipSettled(asker=asker, outcome=outcome):
+            told = tips.receipt(outcome) if isinstance(outcome, Settled) else outcome
+            return tips.reply(asker, told)
+        case _BroadcastStored(asker=asker) | _PreferencesStored(asker=asker):
+            return tips.reply(asker, refusal)
+        case _:
+            reply_to = getattr(message, "reply_to", None)  # of what is asked over HTTP
+            return [] if reply_to is None else tips.reply(reply_to, refusal)

@@ -1,10 +1,12 @@
 """The state of one room: plain data with one owner, the room's actor."""
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
 from actors.ports import Broadcast, SessionId
 from actors.room.activation_queue import Activation, ActivationQueue
+from actors.room.messages import Asker
 from actors.runtime.moment import Chance, Moment
 from protocol import frames
 from protocol.gating import Gates, Preferences, gates
@@ -18,8 +20,8 @@ PUT_AWAY_AFTER_S: Final = 60.0
 """A room without members sleeps after this long, and comes back on the next join."""
 
 MODEL_RETURN_WINDOW_S: Final = 30.0
-"""How long activations wait for a model's page that reloads or reconnects. After it they run
-without her toy: nobody else waits for ever."""
+"""How long activations wait for a model's page that reloads or reconnects, and then for what it
+reports. After it they run without her toy: nobody else waits for ever."""
 
 PRESENCE_INTERVAL_S: Final = 1.0
 """At most one presence count a second, so that a crowd joining costs O(n)."""
@@ -92,8 +94,9 @@ class ModelPage:
 
 @dataclass(slots=True)
 class Outstanding:
-    """One command to one target that has no final state yet. `deadline_s`: when the current
-    attempt counts as unanswered, or, with `session_id` None, when the next one is due."""
+    """One command to one target that has no final state yet. `session_id`: where its last attempt
+    went. `deadline_s`: when that attempt counts as unanswered, or, with `resting`, when the next
+    one is due."""
 
     command_id: str
     activation: Activation
@@ -101,6 +104,7 @@ class Outstanding:
     attempt: int
     session_id: SessionId | None
     deadline_s: float
+    resting: bool
     seconds: float
     """How long the call plays."""
     accepted: bool = False
@@ -109,11 +113,19 @@ class Outstanding:
 
 @dataclass(slots=True)
 class Playing:
-    """The activation whose moment it is. `ends_at_s`: when its toys are at rest again."""
+    """The activation whose moment it is. The slot is held by the model's toy; without it, by the
+    viewers' toys."""
 
     activation: Activation
-    ends_at_s: float
-    sessions: set[SessionId]
+    viewers_rest_at_s: float
+    model_rests_at_s: float | None = None
+    """None: her toy has no part in it."""
+    model_command: str | None = None
+    """commandId of her toy's command, once sent."""
+
+    @property
+    def ends_at_s(self) -> float:
+        return self.viewers_rest_at_s if self.model_rests_at_s is None else self.model_rests_at_s
 
 
 @dataclass(slots=True)
@@ -124,6 +136,16 @@ class Unfinished:
     targets_open: int
     played: bool = False
     position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencesWanted:
+    """A change that waits until the same viewer's last one is stored: each is made of what the
+    one before it left."""
+
+    asker: Asker
+    react_to_my_tips: bool | None
+    feel_all_tips: bool | None
 
 
 @dataclass(slots=True)
@@ -140,9 +162,14 @@ class RoomState:
     broadcast: Broadcast | None
     queue: ActivationQueue
     empty_since_s: float
-    model_absent_since_s: float
+    model_unready_since_s: float
+    """When the model's page last left, or last joined and had yet to report its toys."""
+    model_toy_rests_at_s: float = float("-inf")
+    """Until then her toy may still play what was stopped without a vendor call that stops it."""
     offset: int = 0
     broadcast_changing: bool = False
+    broadcast_unsure: Broadcast | None = None
+    """A start that the database did not answer: it may stand there."""
     tips_at_ledger: int = 0
     tip_options: tuple[frames.TipOption, ...] = ()
     """The buttons of the viewers' pages; made anew when the menu or the settings change."""
@@ -151,6 +178,8 @@ class RoomState:
     """The routing view of `viewers`, kept in step with it."""
     users_by_session: dict[SessionId, str] = field(default_factory=dict)
     model_page: ModelPage | None = None
+    preferences_storing: dict[str, deque[PreferencesWanted]] = field(default_factory=dict)
+    """userId, while a change of preferences is being stored -> the changes that wait for it."""
     playing: Playing | None = None
     outstanding: dict[str, Outstanding] = field(default_factory=dict)
     deadlines: list[tuple[float, str]] = field(default_factory=list)
@@ -171,9 +200,17 @@ class RoomState:
 
     def change_model_settings(self, settings: ModelSettings) -> None:
         self.model_settings = settings
-        shown = settings.tip_menu_enabled
+        self._make_tip_options()
+
+    def change_platform_settings(self, settings: PlatformSettings) -> None:
+        self.platform = settings
+        self._make_tip_options()
+
+    def _make_tip_options(self) -> None:
+        shown = self.model_settings.tip_menu_enabled
+        minimum = self.platform.lovense_min_tip_for_activation
         self.tip_options = tuple(
-            frames.TipOption(row.tip_amount, row.description, has_vibration=True)
+            frames.TipOption(row.tip_amount, row.description, row.tip_amount >= minimum)
             for row in sorted(self.tip_menu, key=lambda row: row.order)
             if row.active and shown
         )

@@ -5,6 +5,7 @@ the room would refuse still goes to the ledger, marked `unless_known`: a tipId t
 before gets its first answer again, also when the broadcast is over by now.
 """
 
+from math import ceil
 from typing import Final
 
 from actors.ports import Settled, Settlement, SettlementOutcome
@@ -49,7 +50,7 @@ def tip(
     """Submit one tip. The answer follows when the ledger has one."""
     wait_s = _purchase_wait_s(state, ctx, user_id)
     if wait_s > 0:
-        return reply(asker, Refusal(ErrorCode.RATE_LIMITED, retry_after_s=round(wait_s, 1)))
+        return reply(asker, Refusal(ErrorCode.RATE_LIMITED, retry_after_s=ceil(wait_s * 10) / 10))
     refusal = _refusal(state, broadcast_id, user_id)
     if refusal is not None:
         event, model_tokens = None, 0

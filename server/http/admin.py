@@ -1,9 +1,10 @@
 """Live inspection and acts of an admin (spec 8). Acts need a reason and are logged."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 import structlog
+import trio
 from msgspec import Meta
 from quart import Blueprint, Response, request
 
@@ -18,6 +19,7 @@ from server.http.guard import allow, caller
 from server.services import Services
 
 PAGE_DEFAULT, PAGE_MAX = 50, 200
+FLUSH_TIMEOUT_S: Final = 2.0
 
 _ERRORS = (ErrorCode.TOKEN_INVALID, ErrorCode.FORBIDDEN, ErrorCode.ROOM_BUSY)
 
@@ -116,6 +118,8 @@ def blueprint(services: Services) -> Blueprint:
 
         Ledger entries, the event, each consumer, each target and attempt, with times.
         """
+        with trio.move_on_after(FLUSH_TIMEOUT_S):  # what its room has said so far, not less
+            await services.audit.flush()
         trace = await services.trace(tip_id)
         if trace is None:
             raise Refused(ErrorCode.TIP_UNKNOWN)

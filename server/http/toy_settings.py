@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import trio
 from quart import Blueprint, Response, request
 from quart_schema import document_request
 
@@ -34,6 +35,9 @@ _CHANGE_ERRORS = (
 def blueprint(services: Services) -> Blueprint:
     toy_settings = Blueprint("toy_settings", __name__)
     store = services.settings_store
+    # Read, change, write, tell: a second change in between would undo the first, which may have
+    # been the kill switch.
+    one_change = trio.Lock()
 
     @toy_settings.get("/admin/settings")
     @allow(services.authority, Role.ADMIN)
@@ -51,12 +55,14 @@ def blueprint(services: Services) -> Blueprint:
 
         Reaches every live room at once. `enableLovense: false` stops every toy.
         """
-        old = await store.load_platform_settings()
-        new = change_platform(old, await _change())
-        if isinstance(new, list):
-            raise ManyRefused(new)
-        await store.save_platform_settings(new, difference(old, new), caller().user_id)
-        services.tell_all_rooms(new)
+        change = await _change()
+        async with one_change:
+            old = await store.load_platform_settings()
+            new = change_platform(old, change)
+            if isinstance(new, list):
+                raise ManyRefused(new)
+            await store.save_platform_settings(new, difference(old, new), caller().user_id)
+            services.tell_all_rooms(new)
         return json(new)
 
     @toy_settings.get("/models/<model_id>/settings")
@@ -76,16 +82,18 @@ def blueprint(services: Services) -> Blueprint:
 
         Reaches her room at once; `lovenseMode` counts from the next broadcast.
         """
-        model = await _model(services, model_id)
-        new = change_model(model.settings, await _change())
-        if isinstance(new, list):
-            raise ManyRefused(new)
-        changes = difference(model.settings, new)
-        await store.save_model_settings(model_id, new, changes, caller().user_id)
-        for room_id in model.room_ids:
-            room = services.rooms.awake(room_id)
-            if room is not None:
-                room.tell_always(ModelSettingsChanged(new))
+        change = await _change()
+        async with one_change:
+            model = await _model(services, model_id)
+            new = change_model(model.settings, change)
+            if isinstance(new, list):
+                raise ManyRefused(new)
+            changes = difference(model.settings, new)
+            await store.save_model_settings(model_id, new, changes, caller().user_id)
+            for room_id in model.room_ids:
+                room = services.rooms.awake(room_id)
+                if room is not None:
+                    room.tell_always(ModelSettingsChanged(new))
         return json(new)
 
     return toy_settings

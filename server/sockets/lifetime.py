@@ -60,9 +60,14 @@ def _explain(connection: Connection, group: BaseExceptionGroup[Exception]) -> No
         "session_failed",
         session_id=connection.session_id,
         errors=[type(error).__name__ for error in _leaves(faults)],
-        places=["".join(traceback.format_tb(error.__traceback__)) for error in _leaves(faults)],
+        places=[_places(error) for error in _leaves(faults)],
     )
     connection.close(INTERNAL_ERROR)
+
+
+def _places(error: BaseException) -> list[str]:
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 def _leaves(error: BaseException) -> list[BaseException]:

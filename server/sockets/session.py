@@ -27,6 +27,7 @@ from protocol.frames import (
     RefreshToken,
     ReportSettings,
     ReportToys,
+    Resume,
     ResumeToys,
     SetPreferences,
     StartBroadcast,
@@ -34,6 +35,7 @@ from protocol.frames import (
     Tip,
 )
 from protocol.gating import Preferences
+from protocol.tip_activated import LovenseMode
 from server.auth import Authority, Identity, Role
 from server.sockets.connection import PROTOCOL_ERROR, Connection
 from server.sockets.fan_out import FanOut
@@ -76,6 +78,21 @@ the socket open for another `connect`, within the time that is left for it."""
 class Session:
     """One connection's member. Used once."""
 
+    __slots__ = (
+        "_bad_frames",
+        "_bucket",
+        "_codec",
+        "_connection",
+        "_flood",
+        "_identity",
+        "_integration",
+        "_page_id",
+        "_ports",
+        "_room",
+        "_room_id",
+        "_socket",
+    )
+
     def __init__(
         self, connection: Connection, socket: WebSocketConnection, room_id: str, ports: SessionPorts
     ) -> None:
@@ -90,9 +107,11 @@ class Session:
         self._bucket = TokenBucket(limits.frames_per_s, limits.frames_burst, trio.current_time())
         self._flood = FloodGate(limits.flood_refusals_max, limits.flood_window_s)
         self._bad_frames = 0
-        # The next three are set once `connect` succeeds.
-        self._connect: Connect
+        # The next are set once `connect` is accepted; the frame itself, with its token, is not
+        # kept for the hours that a member stays.
         self._identity: Identity
+        self._integration: LovenseMode | None
+        self._page_id: str | None
         self._room: RoomRef | None = None
 
     async def run(self) -> None:
@@ -109,12 +128,7 @@ class Session:
             self._leave()
 
     async def _talk(self) -> None:
-        within_s = trio.current_time() + self._ports.limits.connect_timeout_s
-        self._connection.close_at(within_s, CloseCode.CONNECT_TIMEOUT)
-        while self._room is None:
-            frame = await self._next_frame()
-            if frame is not None:
-                await self._first(frame)
+        await self._connecting()
         while True:
             frame = await self._next_frame()
             if frame is not None:
@@ -143,6 +157,14 @@ class Session:
 
     # ---- connecting ----------------------------------------------------------------------
 
+    async def _connecting(self) -> None:
+        within_s = trio.current_time() + self._ports.limits.connect_timeout_s
+        self._connection.close_at(within_s, CloseCode.CONNECT_TIMEOUT)
+        while self._room is None:
+            frame = await self._next_frame()
+            if frame is not None:
+                await self._first(frame)
+
     async def _first(self, frame: ClientFrame) -> None:
         if not isinstance(frame, Connect):
             refusal = Refusal(ErrorCode.TOKEN_MISSING, detail="The first frame must be connect.")
@@ -151,9 +173,9 @@ class Session:
             return
         try:
             self._identity = self._identify(frame)
-            self._connect = frame
+            self._integration, self._page_id = frame.integration, frame.page_id
             self._close_when_expired()
-            await self._join(frame.ref)
+            await self._join(frame.ref, frame.resume)
         except Refused as refused:
             self._answer_error(frame.ref, refused.refusal)
             code = _CLOSE_AFTER.get(refused.refusal.code)
@@ -178,9 +200,9 @@ class Session:
         left_s = self._ports.authority.valid_for_s(self._identity)
         self._connection.close_at(trio.current_time() + left_s, CloseCode.TOKEN_EXPIRED)
 
-    async def _join(self, ref: int | None) -> None:
+    async def _join(self, ref: int | None, resume: Resume | None) -> None:
         """Raises Refused: ROOM_UNKNOWN, ROOM_FAILED, ROOM_BUSY. The room answers to `ref`."""
-        identity, connect = self._identity, self._connect
+        identity = self._identity
         is_model = identity.role is Role.MODEL
         try:
             viewer = (
@@ -196,9 +218,9 @@ class Session:
                 is_model=is_model,
                 membership_tier=identity.membership_tier,
                 viewer=viewer,
-                integration=connect.integration,
-                resume=connect.resume if ref is not None else None,
-                page_id=connect.page_id,
+                integration=self._integration,
+                resume=resume,
+                page_id=self._page_id,
             )
             room = await self._ports.rooms.open(self._room_id)
             try:
@@ -279,7 +301,7 @@ class Session:
 
     async def _rejoin(self) -> None:
         try:
-            await self._join(None)
+            await self._join(None, None)
         except Refused as refused:
             raise _Ended(_CLOSE_AFTER[refused.refusal.code]) from refused
 

@@ -9,12 +9,13 @@ import fcntl
 import hashlib
 import os
 import pwd
+import shlex
 import shutil
 import stat
 import subprocess
 import tempfile
 import warnings
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -36,7 +37,7 @@ SOCKET_PATH_BYTES_MAX: Final = 100
 _SUPERUSER: Final = "postgres"
 _SYSTEM_USER: Final = "pgserver"
 """PostgreSQL refuses to run as root; the wheel's name for the user that it runs as then."""
-_SETTINGS: Final = {
+SETTINGS: Final = {
     "listen_addresses": "",
     "fsync": "on",
     "synchronous_commit": "on",
@@ -46,6 +47,8 @@ _SETTINGS: Final = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
+"""What the server is started with, over its own defaults. Only data that are thrown away may do
+without the three that keep what was acknowledged."""
 
 
 class EmbeddedFailed(Exception):
@@ -56,7 +59,8 @@ class EmbeddedServer:
     """One PostgreSQL over `data_dir`. `start` and `stop` are separate so that a test session can
     keep one running between trio runs; everyone else takes `embedded`."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, settings: Mapping[str, str] = SETTINGS) -> None:
+        self._settings = settings
         self._dir = data_dir.expanduser().resolve()
         self._cluster = self._dir / "cluster"
         self._log = self._dir / "postgresql.log"
@@ -76,7 +80,7 @@ class EmbeddedServer:
                 await self._pg_ctl(
                     "start",
                     *("-w", "-t", str(START_TIMEOUT_S), "-l", str(self._log)),
-                    *("-o", _command_line(self._socket_dir())),
+                    *("-o", self._command_line()),
                 )
             return self._dsn()
         except BaseException:
@@ -84,9 +88,9 @@ class EmbeddedServer:
             raise
 
     async def stop(self) -> None:
-        """Stop it, also one that was taken over. Never raises for a server that is down already;
+        """Stop it, also one that was taken over. A server that is down already is no error;
         not cancelled half-way, but bounded: what is not down in time is stopped without a
-        checkpoint, which loses nothing."""
+        checkpoint, which loses nothing. Raises EmbeddedFailed if even that does not end it."""
         with trio.CancelScope(shield=True):
             try:
                 if await self._is_running():
@@ -95,10 +99,15 @@ class EmbeddedServer:
                 self._release()
 
     async def _stop_running(self) -> None:
-        try:
-            await self._pg_ctl("stop", "-m", "fast", "-w", "-t", str(STOP_TIMEOUT_S))
-        except EmbeddedFailed:
-            await self._pg_ctl("stop", "-m", "immediate", "-w", "-t", str(STOP_TIMEOUT_S))
+        for mode in ("fast", "immediate"):
+            try:
+                await self._pg_ctl("stop", "-m", mode, "-w", "-t", str(STOP_TIMEOUT_S))
+            except EmbeddedFailed:
+                if mode == "immediate" and await self._is_running():
+                    raise
+            # It may have gone down by itself in between, which is as good.
+            if not await self._is_running():
+                return
 
     def _prepare(self) -> None:
         self._dir.mkdir(parents=True, exist_ok=True)
@@ -180,6 +189,11 @@ class EmbeddedServer:
             logged = "\n".join(_read_lines(self._log)[-10:])
             raise EmbeddedFailed(f"{program} failed ({done.returncode}): {said}\n{logged}".strip())
 
+    def _command_line(self) -> str:
+        """The server's options, quoted for the shell that pg_ctl goes through."""
+        settings = {**self._settings, "unix_socket_directories": str(self._socket_dir())}
+        return " ".join(f"-c {name}={shlex.quote(value)}" for name, value in settings.items())
+
     def _socket_dir(self) -> Path:
         """The cluster's own folder, closed to other users; where that path is too long for a
         socket, a short one that is just as closed."""
@@ -209,16 +223,6 @@ async def embedded(data_dir: Path) -> AsyncIterator[str]:
         yield dsn
     finally:
         await server.stop()
-
-
-def _command_line(socket_dir: Path) -> str:
-    """What the server is started with, quoted for the shell that pg_ctl goes through."""
-    settings = {**_SETTINGS, "unix_socket_directories": str(socket_dir)}
-    return " ".join(f"-c {name}={_shell_quoted(value)}" for name, value in settings.items())
-
-
-def _shell_quoted(value: str) -> str:
-    return "'" + value.replace("'", "'\\''") + "'"
 
 
 def _socket_dir_of(postmaster_pid: Sequence[str]) -> str:

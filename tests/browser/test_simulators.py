@@ -32,6 +32,13 @@ READY_EXTENSION = """async () => {
     await new Promise((resolve) => extension.on('ready', resolve));
 }"""
 
+DRAW = """async () => {
+    await import('/web/simulator/toy_view.js');
+    const view = document.createElement('toy-view');
+    view.toy = toy;
+    document.querySelector('main').append(view);
+}"""
+
 
 def strength(page: Page) -> int:
     return int(page.evaluate("toy.strength"))
@@ -48,9 +55,9 @@ def test_extension_takes_the_amount_first_and_plays_the_models_own_level(page: P
     page.evaluate(MODEL, "EXTENSION")
     page.evaluate(READY_EXTENSION)
     page.evaluate("extension.receiveTip(60, 'john')")
-    assert strength(page) == 14
-    page.clock.run_for(9_900)
-    assert strength(page) == 14
+    assert strength(page) == 16
+    page.clock.run_for(7_900)
+    assert strength(page) == 16
     page.clock.run_for(200)
     assert strength(page) == 0
 
@@ -58,7 +65,7 @@ def test_extension_takes_the_amount_first_and_plays_the_models_own_level(page: P
 def test_extension_plays_tips_one_after_the_other_and_tells_its_queue(page: Page) -> None:
     page.evaluate(MODEL, "EXTENSION")
     page.evaluate(READY_EXTENSION)
-    page.evaluate("seen.length = 0; extension.receiveTip(20, 'ann'); extension.receiveTip(60, 'bob')")
+    page.evaluate("seen.length = 0; extension.receiveTip(30, 'ann'); extension.receiveTip(60, 'bob')")
     queue = page.evaluate("seen.filter(([name]) => name === 'tipQueueChange').at(-1)[1]")
     assert [tip["tipperName"] for tip in queue["running"]] == ["ann"]
     assert queue["queue"] == [{"amount": 60, "tipperName": "bob"}]
@@ -68,7 +75,7 @@ def test_extension_plays_tips_one_after_the_other_and_tells_its_queue(page: Page
     }  # fmt: skip
     assert strength(page) == 10
     page.clock.run_for(5_100)
-    assert strength(page) == 14
+    assert strength(page) == 16
     messages = page.evaluate("seen.filter(([name]) => name === 'postMessage').map(([, text]) => text)")
     assert "ann" in messages[0]
     assert "bob" in messages[1]
@@ -78,7 +85,7 @@ def test_extension_types_are_as_loose_as_the_vendors(page: Page) -> None:
     page.evaluate(MODEL, "EXTENSION")
     page.evaluate(READY_EXTENSION)
     settings = page.evaluate("extension.getSettings()")
-    assert settings["levels"]["level2"] == {"min": 15, "max": 49, "time": 5, "rLevel": 0, "vLevel": 10}
+    assert settings["levels"]["level2"] == {"min": 30, "max": 59, "time": 5, "rLevel": 0, "vLevel": 10}
     assert settings["special"]["pulse"] == {
         "enable": True, "type": "pulse", "time": "10", "token": "41",
     }  # fmt: skip
@@ -117,12 +124,12 @@ def test_a_toy_that_is_off_reacts_to_nothing(page: Page) -> None:
 def test_what_plays_and_waits_survives_a_reload(page: Page) -> None:
     page.evaluate(MODEL, "EXTENSION")
     page.evaluate(READY_EXTENSION)
-    page.evaluate("extension.receiveTip(60, 'ann'); extension.receiveTip(20, 'bob')")
+    page.evaluate("extension.receiveTip(60, 'ann'); extension.receiveTip(30, 'bob')")
     page.clock.run_for(4_000)
     page.reload()
     page.evaluate(MODEL, "EXTENSION")
-    assert strength(page) == 14
-    page.clock.run_for(6_100)
+    assert strength(page) == 16
+    page.clock.run_for(4_100)
     assert strength(page) == 10
     assert page.evaluate("player.taken") == 2
 
@@ -135,7 +142,7 @@ def test_cam_kit_takes_the_name_first(page: Page) -> None:
         lovense.initCamApi('token');
         lovense.receiveTip('john', 60);
     }""")
-    assert strength(page) == 14
+    assert strength(page) == 16
     running = page.evaluate("seen.find(({type}) => type === 'tipRunning').detail.running")
     assert (running[0]["tipperName"], running[0]["amount"]) == ("john", 60)
     assert running[0]["reactToys"][0].keys() >= {"vibrate", "rotate", "airpump"}
@@ -195,14 +202,9 @@ def test_basic_sdk_refuses_what_the_vendor_refuses(page: Page) -> None:
         assert message == "invalid pattern"
 
 
-def test_the_drawn_toy_says_what_it_does(blank: Page, static_site: str) -> None:
+def test_the_drawn_toy_says_what_it_does(blank: Page) -> None:
     blank.evaluate(MODEL, "EXTENSION")
-    blank.evaluate("""async () => {
-        await import('/web/simulator/toy_view.js');
-        const view = document.createElement('toy-view');
-        view.toy = toy;
-        document.querySelector('main').append(view);
-    }""")
+    blank.evaluate(DRAW)
     view = blank.locator("toy-view")
     meter = view.get_by_role("meter", name="Strength")
     said = view.locator("[aria-live]")
@@ -220,15 +222,12 @@ def test_the_drawn_toy_says_what_it_does(blank: Page, static_site: str) -> None:
 
 def test_the_drawn_toy_keeps_still_for_people_who_prefer_it(blank: Page) -> None:
     blank.emulate_media(reduced_motion="reduce")
-    test_the_view = """async () => {
-        await import('/web/simulator/toy_view.js');
-        const view = document.createElement('toy-view');
-        view.toy = toy;
-        document.querySelector('main').append(view);
+    blank.evaluate(MODEL, "EXTENSION")
+    blank.evaluate(DRAW)
+    transform = blank.evaluate("""async () => {
         toy.play({values: [20], intervalMs: 150, seconds: 0});
         await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
-        return view.querySelector('.toy-body').getAttribute('transform') ?? '';
-    }"""
-    blank.evaluate(MODEL, "EXTENSION")
-    assert blank.evaluate(test_the_view) == ""
+        return document.querySelector('.toy-body').getAttribute('transform');
+    }""")
+    assert transform is None
     expect(blank.locator("toy-view")).to_have_attribute("data-strength", "20")

@@ -42,7 +42,15 @@ def test_close_rule(code: CloseCode, rule: CloseRule) -> None:
 
 @pytest.mark.parametrize(
     ("code", "back"),
-    [(1000, True), (1006, True), (4000, True), (4499, True), (4500, False), (4999, False)],
+    [
+        (1000, True),
+        (1006, True),
+        (4000, True),
+        (4499, True),
+        (4500, False),
+        (4999, False),
+        (5000, True),
+    ],
 )
 def test_range_decides_about_coming_back(code: int, back: bool) -> None:
     assert reconnects(code) is back

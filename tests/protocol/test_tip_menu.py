@@ -48,9 +48,11 @@ def test_row_of_exactly_this_amount() -> None:
     assert item.bonus_points == 7
 
 
-def test_row_counts_below_the_minimum_too() -> None:
-    """The minimum is for tips that no row names: a row is the model's own decision."""
-    assert vibration_of(3, row(3)) == WAVE
+def test_a_row_below_the_minimum_is_bought_and_plays_nothing() -> None:
+    """A tip below the minimum gets no toy: the platform's setting, which no model undercuts."""
+    item = resolve_item(9, (row(9),), PLATFORM, MODEL, bonus_points=0)
+    assert (item.item_id, item.vibration) == ("row-9", None)
+    assert vibration_of(10, row(10)) == WAVE
 
 
 def test_plain_tip_is_the_platforms_level_for_five_seconds() -> None:

@@ -142,11 +142,16 @@ def test_every_bad_field_is_named_at_once() -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["lovenseMode", "enable_lovense", "", "<script>"])
-def test_unknown_setting_is_refused_without_quoting_it(name: str) -> None:
+@pytest.mark.parametrize("name", ["lovenseMode", "enable_lovense", "noSuchSetting"])
+def test_unknown_setting_is_refused_and_named(name: str) -> None:
     """The model's settings are unknown to the platform: neither reaches into the other."""
     refusals = change_platform(PLATFORM, {name: True})
-    assert refusals == [Refusal(ErrorCode.SETTING_UNKNOWN, detail="There is no such setting.")]
+    assert refusals == [Refusal(ErrorCode.SETTING_UNKNOWN, name)]
+
+
+@pytest.mark.parametrize("name", ["", "<script>", "a" * 65, "a b", "a\x00"])
+def test_unknown_setting_that_is_no_name_is_not_quoted(name: str) -> None:
+    assert change_platform(PLATFORM, {name: True}) == [Refusal(ErrorCode.SETTING_UNKNOWN)]
 
 
 def test_kill_switch_is_no_setting_of_a_model() -> None:

@@ -2,6 +2,7 @@
 import "../simulator/toy_view.js";
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
 import { TiproomClient } from "../sdk/client.js";
+import { CLOSES } from "../sdk/codes.js";
 import { CommandRunner } from "../sdk/commands.js";
 import { broadcastCard } from "./broadcast_card.js";
 import { levelsCard } from "./levels_card.js";
@@ -20,8 +21,6 @@ import {
 import { openSession, pageId } from "./session.js";
 import { syncCard } from "./sync_card.js";
 import { aboutSeconds, integrationName } from "./words.js";
-
-const CLOSE_INTEGRATION_CONFLICT = 4503;
 
 async function start() {
   const integration = chosenIntegration();
@@ -72,13 +71,9 @@ async function start() {
   adapter.addEventListener("settingsChanged", ({ detail }) => client.reportSettings(detail));
   for (const source of [toy, levels]) source.addEventListener("change", refresh);
   player.addEventListener("queue", refresh);
-  for (const type of ["status", "roomChanged", "presenceChanged", "selfChanged"]) {
+  for (const type of ["status", "snapshot", "roomChanged", "presenceChanged", "selfChanged"]) {
     client.addEventListener(type, refresh);
   }
-  client.addEventListener("snapshot", ({ detail }) => {
-    if (!detail.recovered) feed.clear();
-    refresh();
-  });
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -180,7 +175,7 @@ async function start() {
 
   function refusal({ code, reason }) {
     const other = integration === "EXTENSION" ? "CAM_KIT" : "EXTENSION";
-    const conflict = code === CLOSE_INTEGRATION_CONFLICT;
+    const conflict = code === CLOSES.INTEGRATION_CONFLICT.code;
     return html`
       <section class="card" data-testid="refused" data-code=${code}>
         <h2>${conflict ? "Another integration is active" : "This page cannot be used now"}</h2>

@@ -83,10 +83,6 @@ export class Feed {
     this.#notices = [{ ...notice, id: ++this.#lastId }, ...this.#notices].slice(0, FEED_MAX);
   }
 
-  clear() {
-    this.#notices = [];
-  }
-
   template() {
     return html`
       <section class="card" aria-labelledby="feed-title">

@@ -62,7 +62,7 @@ export function ownTipsCard(entries, sendAgain) {
           entries,
           ({ tipId }) => tipId,
           (entry) => html`
-            <li data-testid="own-tip" data-state=${entry.state}>
+            <li data-testid="own-tip" data-tip-id=${entry.tipId} data-state=${entry.state}>
               <span class="amount">${entry.amount}</span>
               <span class="grow">${entry.itemName ?? "Tip"}</span>
               ${fate(entry)}
@@ -84,7 +84,7 @@ function fate({ state, position, waitS, reason }) {
     settled: ["", "Settled"],
     queued: ["warn", `Waiting, number ${position}${wait}`],
     playing: ["accent", "Playing"],
-    done: ["good", "Played"],
+    done: ["good", "Reached the toy"],
     not_played: ["", `Settled; ${reasonWords(reason)}`],
     unknown: ["danger", "Outcome unknown"],
   }[state];

@@ -44,6 +44,8 @@ async function start() {
   });
   const tips = new TipBook(client, as);
   const feed = new Feed();
+  /** Preferences as the viewer set them, until the server's own state has come. */
+  let asked = {};
   let pairingPicture = null;
   let alertText = null;
 
@@ -62,8 +64,16 @@ async function start() {
     if (phone.connected) runner.stop(null);
     orSay(client.request({ type: "stopToys" }));
   };
-  const setPreference = (name, wanted) =>
-    orSay(client.request({ type: "setPreferences", [name]: wanted })).then(refresh);
+  const setPreference = async (name, wanted) => {
+    say(null);
+    asked[name] = wanted;
+    try {
+      await client.request({ type: "setPreferences", [name]: wanted });
+    } catch (error) {
+      delete asked[name];
+      say(error.message);
+    }
+  };
   const pair = async () => {
     pairingPicture = (await adapter.pairingCode()).qrcodeUrl;
     refresh();
@@ -77,13 +87,10 @@ async function start() {
   });
   adapter.addEventListener("toysChanged", ({ detail }) => client.reportToys(detail));
   for (const source of [toy, phone, tips]) source.addEventListener("change", refresh);
-  for (const type of ["status", "roomChanged", "presenceChanged", "selfChanged"]) {
+  for (const type of ["status", "snapshot", "roomChanged", "presenceChanged", "selfChanged"]) {
     client.addEventListener(type, refresh);
   }
-  client.addEventListener("snapshot", ({ detail }) => {
-    if (!detail.recovered) feed.clear();
-    refresh();
-  });
+  client.addEventListener("selfChanged", () => (asked = {}));
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -172,7 +179,7 @@ async function start() {
           type="checkbox"
           role="switch"
           data-testid=${name}
-          .checked=${live(self[name])}
+          .checked=${live(asked[name] ?? self[name])}
           @change=${({ target }) => setPreference(name, target.checked)}
         />
       </label>

@@ -40,7 +40,9 @@ export class CamExtensionAdapter extends EventTarget {
     extension.on("sdkError", (error) => console.warn("tiproom: Cam Extension", error));
     await vendorReady(extension);
     this.#extension = extension;
-    this.#toys = await extension.getToyStatus();
+    const toys = await extension.getToyStatus();
+    // An event that came meanwhile is newer, and says more: only events carry the battery.
+    if (this.#toys.length === 0) this.#toys = toys;
   }
 
   async toys() {

@@ -9,8 +9,9 @@
  * `tipNotice`, `roomChanged`, `presenceChanged`, `selfChanged`, `command`, `stop`, `queueChanged`,
  * `activationChanged`, `modelToysChanged`; the frame is the event's `detail`.
  */
-import { backoffMs, reconnects } from "./backoff.js";
+import { backoffMs } from "./backoff.js";
 import { CODECS } from "./codec.js";
+import { CLOSES, reconnects } from "./codes.js";
 
 /** A question without an answer for this long means that the connection is dead. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -21,7 +22,6 @@ const TOKEN_MARGIN_MS = 60_000;
 const TOKEN_RETRY_MS = 15_000;
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
-const CLOSE_TOKEN_EXPIRED = 4004;
 /** What a lost connection without a close frame looks like (RFC 6455, never on the wire). */
 const CLOSE_ABNORMAL = 1006;
 
@@ -198,7 +198,7 @@ export class TiproomClient extends EventTarget {
 
   #onClose(code, reason) {
     this.#dropSocket();
-    if (code === CLOSE_TOKEN_EXPIRED) this.#credentials = null;
+    if (code === CLOSES.TOKEN_EXPIRED.code) this.#credentials = null;
     const words = this.#refusal?.text || reason;
     if (reconnects(code)) {
       this.#rejectPending((entry) => !entry.resend, "DISCONNECTED", "The connection was lost.");

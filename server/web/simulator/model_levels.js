@@ -6,13 +6,13 @@
  * localStorage. Event `change`: the table has changed.
  */
 
-/** min and max: tokens; time: seconds; rLevel, vLevel: rotation and vibration 0..20. */
+/** As a model would set them for the demo's tip menu. min and max: tokens; time: seconds; rLevel, vLevel: rotation and vibration 0..20. */
 const LEVELS = {
-  level1: { min: 1, max: 14, time: 3, rLevel: 0, vLevel: 4 },
-  level2: { min: 15, max: 49, time: 5, rLevel: 0, vLevel: 10 },
-  level3: { min: 50, max: 99, time: 10, rLevel: 0, vLevel: 14 },
-  level4: { min: 100, max: 249, time: 15, rLevel: 0, vLevel: 17 },
-  level5: { min: 250, max: 99999, time: 20, rLevel: 0, vLevel: 20 },
+  level1: { min: 1, max: 29, time: 3, rLevel: 0, vLevel: 5 },
+  level2: { min: 30, max: 59, time: 5, rLevel: 0, vLevel: 10 },
+  level3: { min: 60, max: 199, time: 8, rLevel: 0, vLevel: 16 },
+  level4: { min: 200, max: 499, time: 15, rLevel: 0, vLevel: 12 },
+  level5: { min: 500, max: 99999, time: 30, rLevel: 0, vLevel: 20 },
 };
 
 /** time: seconds; token: the exact amount that plays it. `clear` empties the queue and stops. */

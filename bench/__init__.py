@@ -1,0 +1,13 @@
+"""What the server does under load, measured from outside. `python -m bench` (Linux).
+
+scenario_room     1,000 viewers and the model's page in one room of the real server, tips arriving
+scenario_fan_out  one event to 1,000 members as fast as they take it: our fan-out, and a naive one
+load              the load client: one epoll loop over raw sockets, which also measures itself
+websocket         the client's side of RFC 6455, as little of it as a load client needs
+server, peers     the processes under load
+placement         which process runs on which core, what each used, what else the machine did
+distribution      percentiles
+report, picture   results as JSON, as a table, as a picture
+
+Direction: scenarios -> load, server -> websocket, placement. Nothing here is imported by others.
+"""

@@ -1,0 +1,115 @@
+"""What a run found, as it is written to JSON."""
+
+import msgspec
+
+from bench.distribution import Distribution
+from bench.placement import Machine, Placement
+
+
+class Connecting(msgspec.Struct, frozen=True):
+    """From a TCP connection over the upgrade, the token check and `connect` to the snapshot."""
+
+    members: int
+    at_once: int
+    seconds: float
+    members_per_s: float
+    duration: Distribution
+    server_cpu_ms_per_member: float
+
+
+class Memory(msgspec.Struct, frozen=True):
+    """Resident bytes of the server process; what the kernel holds for sockets is not in it."""
+
+    empty: int
+    idle: int
+    """All joined, nobody has tipped."""
+    after_load: int
+    idle_per_viewer: int
+    after_load_per_viewer: int
+
+
+class Second(msgspec.Struct, frozen=True):
+    """One second of the measured time. CPU in percent of one core."""
+
+    at_s: int
+    frames_per_s: float
+    server_cpu_percent: float
+    client_cpu_percent: float
+    database_cpu_percent: float
+    tip_to_settled: Distribution
+
+
+class ClientHealth(msgspec.Struct, frozen=True):
+    """Whether the load client was fast enough to be believed."""
+
+    cpu_percent: float
+    read_lag: Distribution
+    """The kernel had the bytes; so much later the client read them."""
+    timer_lateness: Distribution
+
+
+class RoomResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole server under tips. Durations in ms, see `Distribution`."""
+
+    viewers: int
+    seconds: float
+    tips_per_s: float
+    vibrations_per_s: float
+    tips_sent: int
+    tips_settled: int
+    tips_per_commit: float
+    connecting: Connecting
+    tip_to_settled: Distribution
+    """The tipper's `ok`."""
+    tip_to_command: Distribution
+    """At the model's socket."""
+    settled_to_command: Distribution
+    """Their difference, tip by tip; both arrive at this one process, at sockets of their own, so it
+    may come out a little below zero."""
+    tip_to_activated: Distribution
+    """The server has the page's word that the toy reacts: the time in the audit."""
+    tip_to_done: Distribution
+    """The tipper's page knows that the toy has reacted."""
+    fan_out_spread: Distribution
+    """From the first member's notice to the last member's."""
+    notices_due: int
+    notices_delivered: int
+    frames_per_s: float
+    """Of all kinds, at all members."""
+    server_cpu_percent: float
+    server_cpu_idle_percent: float
+    server_cpu_s_per_million_frames: float
+    database_cpu_percent: float
+    others_cpu_percent: float
+    """Of one core: what processes outside this bench took. Above a few percent: a noisy run."""
+    memory: Memory
+    client: ClientHealth
+    failures: dict[str, int]
+    timeline: list[Second]
+
+
+class FanOutResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One event after the other to all members of one room, as fast as they take them."""
+
+    server: str
+    members: int
+    seconds: float
+    frames_per_s: float
+    cpu_s_per_million_frames: float
+    server_cpu_percent: float
+    client_cpu_percent: float
+    others_cpu_percent: float
+    client_read_lag: Distribution
+    spread: Distribution
+    """From the first member's receipt of an event to the last member's."""
+    failures: dict[str, int]
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    command: str
+    seed: int
+    started_at_utc: str
+    machine: Machine
+    placement: Placement
+    room: RoomResult | None
+    fan_out: list[FanOutResult]

@@ -1,0 +1,147 @@
+"""One event after the other to every member of one room, as fast as the members take them.
+
+The same load client against each peer of `bench.peers`; nothing else runs, so that the client has
+its core to itself.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import msgspec
+
+from bench.distribution import distribution
+from bench.load import NS_PER_S, LoadClient, Member
+from bench.meter import Meter
+from bench.placement import pin
+from bench.progress import Progress
+from bench.results import FanOutResult
+from bench.room_setup import TokenBooth
+from bench.server import BenchFailed
+from protocol.codec import MSGPACK
+from protocol.frames import Connect, Ok, ServerFrame
+from server.store.demo import ROOM_ID
+
+MEASURED_S: Final = 5.0
+WARM_UP_S: Final = 1.5
+JOINS_AT_ONCE: Final = 64
+JOIN_TIMEOUT_S: Final = 60.0
+END_TIMEOUT_S: Final = 15.0
+
+
+class Peer(msgspec.Struct, frozen=True):
+    name: str
+    module: str
+    connects: bool
+    """Members introduce themselves as in tiproom; otherwise the upgrade is all."""
+
+
+PEERS: Final = (
+    Peer("tiproom, FanOut", "bench.peers.tiproom_fan_out", True),
+    Peer("trio-websocket, naive loop", "bench.peers.naive_trio_websocket", False),
+)
+
+
+class _Crowd:
+    """Opens all members, a few at a time."""
+
+    def __init__(self, peer: Peer, port: int, members: int, tokens: list[str]) -> None:
+        self.client = LoadClient(port, self)
+        self.joined = 0
+        self._peer = peer
+        self._tokens = tokens
+        self._members = members
+        self._next = 0
+
+    def join_all(self) -> None:
+        """Raises BenchFailed."""
+        for _ in range(min(JOINS_AT_ONCE, self._members)):
+            self._connect_next()
+        deadline_ns = time.perf_counter_ns() + int(JOIN_TIMEOUT_S * NS_PER_S)
+        if not self.client.run_until(deadline_ns, lambda: self.joined == self._members):
+            raise BenchFailed(f"{self._peer.name}: {self.joined} joined, {self.client.failures}")
+
+    def on_upgraded(self, member: Member, now_ns: int) -> None:
+        if self._peer.connects:
+            self.client.send(member, Connect(1, self._tokens[member.number]))
+        else:
+            self._count_joined()
+
+    def on_frame(self, member: Member, frame: ServerFrame, now_ns: int) -> None:
+        if isinstance(frame, Ok):
+            self._count_joined()
+        else:
+            self.client.failures[f"unexpected {type(frame).__name__}"] += 1
+
+    def _count_joined(self) -> None:
+        self.joined += 1
+        self._connect_next()
+
+    def _connect_next(self) -> None:
+        if self._next < self._members:
+            probe = self._next == 0
+            self.client.connect(self._next, f"/rooms/{ROOM_ID}", MSGPACK, probe=probe)
+            self._next += 1
+
+
+def run_fan_out(peer: Peer, members: int, cores: list[int], progress: Progress) -> FanOutResult:
+    """Raises BenchFailed when the peer does not even fill."""
+    booth = TokenBooth()
+    tokens = [booth.viewer(number) for number in range(members)] if peer.connects else []
+    progress.step(f"fan-out: {peer.name}")
+    with _run_peer(peer, cores, booth.secret) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        crowd = _Crowd(peer, int(process.stdout.readline()), members, tokens)
+        client = crowd.client
+        try:
+            crowd.join_all()
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            client.run_until(time.perf_counter_ns() + int(WARM_UP_S * NS_PER_S))
+            client.forget()
+            meter = Meter(process.pid)
+            client.run_until(time.perf_counter_ns() + int(MEASURED_S * NS_PER_S))
+            used = meter.total()
+        finally:
+            client.close()
+    frames_per_s = client.frames / used.seconds
+    return FanOutResult(
+        server=peer.name,
+        members=members,
+        seconds=used.seconds,
+        frames_per_s=frames_per_s,
+        cpu_s_per_million_frames=used.server_percent / 100 / frames_per_s * 1e6,
+        server_cpu_percent=used.server_percent,
+        client_cpu_percent=used.client_percent,
+        others_cpu_percent=used.others_percent,
+        client_read_lag=distribution(client.lag_ns),
+        spread=distribution(
+            seen.last_ns - seen.first_ns for seen in client.seen() if seen.count == members
+        ),
+        failures=dict(client.failures),
+    )
+
+
+@contextmanager
+def _run_peer(peer: Peer, cores: list[int], secret: str) -> Iterator[subprocess.Popen[str]]:
+    """Its port is the first line of its stdout; it ends with its stdin."""
+    with subprocess.Popen(
+        [sys.executable, "-m", peer.module],
+        env={**os.environ, "TIPROOM_TOKEN_SECRET": secret},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            pin(process.pid, cores)
+            yield process
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(END_TIMEOUT_S)
+        finally:
+            process.kill()

@@ -1,0 +1,154 @@
+"""The processes under load: the real server, and the PostgreSQL that it works with."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final
+from urllib.parse import urlsplit
+
+import trio
+
+from bench.placement import family, pin
+from server.store.embedded import EmbeddedServer
+
+READY_TIMEOUT_S: Final = 60.0
+STOP_TIMEOUT_S: Final = 15.0
+HTTP_TIMEOUT_S: Final = 30.0
+
+
+class BenchFailed(Exception):
+    """There is nothing to measure; the text says why."""
+
+
+class DatabaseProcess:
+    """An embedded PostgreSQL of its own, so that it can have its own core."""
+
+    def __init__(self, dsn: str, postmaster_pid: int, cores: list[int]) -> None:
+        self.dsn = dsn
+        self._postmaster_pid = postmaster_pid
+        for pid in family(postmaster_pid):
+            pin(pid, cores)
+
+    def pids(self) -> list[int]:
+        """Its processes of this moment; a pool's connections keep theirs."""
+        return family(self._postmaster_pid)
+
+
+@contextmanager
+def run_database(data_dir: Path, cores: list[int]) -> Iterator[DatabaseProcess]:
+    """Empty at first; its folder is the caller's to remove."""
+    server = EmbeddedServer(data_dir)
+    dsn = trio.run(server.start)
+    try:
+        postmaster = (data_dir / "cluster" / "postmaster.pid").read_text().split("\n", 1)[0]
+        yield DatabaseProcess(dsn, int(postmaster), cores)
+    finally:
+        trio.run(server.stop)
+
+
+class ServerProcess:
+    """`tiproom run --demo` in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str], ready: dict[str, Any], token: str) -> None:
+        """`token`: an admin's."""
+        self._process = process
+        self._token = token
+        http_url, socket_url = urlsplit(ready["http_url"]), urlsplit(ready["socket_url"])
+        assert http_url.port is not None
+        assert socket_url.port is not None
+        self.socket_port = socket_url.port
+        self._http_port = http_url.port
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def get(self, path: str) -> Any:
+        """JSON, asked as an admin. Raises BenchFailed unless the answer is 200."""
+        return json.loads(self._request("GET", path))
+
+    def patch(self, path: str, change: dict[str, Any]) -> None:
+        self._request("PATCH", path, json.dumps(change))
+
+    def metrics(self) -> dict[str, float]:
+        """/metrics: name with its labels -> value."""
+        lines = self._request("GET", "/metrics").decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def _request(self, method: str, path: str, body: str | None = None) -> bytes:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._http_port, timeout=HTTP_TIMEOUT_S
+        )
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status != 200:
+            raise BenchFailed(f"{method} {path}: {response.status} {answer[:200]!r}")
+        return answer
+
+
+@contextmanager
+def run_server(
+    data_dir: Path, cores: list[int], dsn: str, token_secret: str, admin_token: str
+) -> Iterator[ServerProcess]:
+    """Ready inside the block. Raises BenchFailed when it does not come up or does not stop
+    cleanly. What it logs is in `data_dir`/server.log."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "server.cli", "run", "--demo", "--data-dir", str(data_dir)),
+            *("--http-port", "0", "--socket-port", "0"),
+        ],
+        env={**os.environ, "DATABASE_URL": dsn, "TIPROOM_TOKEN_SECRET": token_secret},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        pin(process.pid, cores)
+        log = data_dir / "server.log"
+        yield ServerProcess(process, _wait_until_ready(process, log), admin_token)
+        process.send_signal(signal.SIGINT)
+        status = process.wait(STOP_TIMEOUT_S)
+        if status != 0:
+            raise BenchFailed(f"the server ended with status {status}; see {log}")
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
+    """The `ready` entry of the server's log. The rest of the log goes to a file by a thread that
+    sleeps as long as nothing is logged."""
+    assert process.stderr is not None
+    found: dict[str, Any] = {}
+    settled = threading.Event()
+
+    def read(lines: IO[str]) -> None:
+        with log.open("w") as file:
+            for line in lines:
+                file.write(line)
+                file.flush()
+                if not found and '"ready"' in line:
+                    found.update(json.loads(line))
+                    settled.set()
+        settled.set()
+
+    threading.Thread(target=read, args=[process.stderr], daemon=True).start()
+    if not settled.wait(READY_TIMEOUT_S) or not found:
+        raise BenchFailed(f"the server did not come up; its log:\n{log.read_text()[-2000:]}")
+    return found

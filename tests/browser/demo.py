@@ -1,0 +1,94 @@
+"""The demo's pages as people use them, in a real browser against a real server."""
+
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.server_process import ServerProcess
+
+MODEL_ID = "model-1"
+
+
+class Demo:
+    """Opens pages, and asks the HTTP port as the admin or the model. All pages share a browser
+    profile, as the windows of one person who tries the demo do."""
+
+    def __init__(self, server: ServerProcess, context: BrowserContext) -> None:
+        self.server = server
+        self._context = context
+        self.errors: list[str] = []
+
+    def open_model(self, query: str = "") -> Page:
+        return self._open(f"/demo/model{query}")
+
+    def open_viewer(self, name: str) -> Page:
+        """Online."""
+        page = self._open(f"/demo/viewer?as={name}")
+        expect_online(page)
+        return page
+
+    def open_live(self) -> Page:
+        """The model's page, online, with a live room."""
+        page = self.open_model()
+        expect_online(page)
+        expect(page.get_by_test_id("live")).to_have_text("Live")
+        return page
+
+    def patch(self, path: str, change: dict[str, Any], who: str = "admin") -> None:
+        response = self._context.request.patch(
+            self.server.http_url + path, data=change, headers=self._authorization(who)
+        )
+        assert response.ok, response.text()
+
+    def get(self, path: str, who: str = "admin") -> Any:
+        response = self._context.request.get(
+            self.server.http_url + path, headers=self._authorization(who)
+        )
+        assert response.ok, response.text()
+        return response.json()
+
+    def set_sync_mode(self, mode: str) -> None:
+        self.patch(f"/models/{MODEL_ID}/settings", {"viewerSyncMode": mode}, "model")
+
+    def _authorization(self, who: str) -> dict[str, str]:
+        response = self._context.request.post(
+            f"{self.server.http_url}/demo/tokens", data={"as": who}
+        )
+        assert response.ok, response.text()
+        return {"authorization": f"Bearer {response.json()['token']}"}
+
+    def _open(self, path: str) -> Page:
+        page = self._context.new_page()
+        page.on("pageerror", lambda error: self.errors.append(f"{path}: {error}"))
+        page.on("console", lambda line: self._on_console(path, line.type, line.text))
+        page.goto(self.server.http_url + path)
+        return page
+
+    def _on_console(self, path: str, kind: str, text: str) -> None:
+        # A server that is restarted refuses connections meanwhile: the browser's own words.
+        if kind == "error" and "ERR_CONNECTION" not in text:
+            self.errors.append(f"{path}: {text}")
+
+
+def expect_online(page: Page) -> None:
+    expect(page.get_by_test_id("connection")).to_have_attribute("data-state", "online")
+
+
+def expect_strength(page: Page, strength: int) -> None:
+    expect(page.get_by_test_id("toy")).to_have_attribute("data-strength", str(strength))
+
+
+def connect_toy(page: Page) -> None:
+    """As a viewer does: the button, then the simulated scan."""
+    page.get_by_test_id("connect-toy").click()
+    page.get_by_test_id("scan").click()
+    expect_strength(page, 0)
+
+
+def tip(page: Page, amount: int) -> None:
+    page.get_by_test_id(f"tip-{amount}").click()
+
+
+def own_tip(page: Page) -> Any:
+    """The newest of the viewer's own tips."""
+    return page.get_by_test_id("own-tip").first

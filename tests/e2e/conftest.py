@@ -1,0 +1,30 @@
+"""One server for all tests that leave it as they found it; and some of their own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import Site, new_data_dir, running_site
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    with new_data_dir() as path:
+        yield path
+
+
+@pytest.fixture(scope="session")
+def shared_site() -> Iterator[Site]:
+    with new_data_dir() as path, running_site(path) as site:
+        site.change_platform(lovenseRateLimitPerMin=600)
+        yield site
+
+
+@pytest.fixture
+def site(shared_site: Site) -> Iterator[Site]:
+    """The shared server: live on EXTENSION, toys on, VIP_ROOM_SYNC. It logs no error."""
+    logged = len(shared_site.server.log)
+    yield shared_site
+    news = shared_site.server.log[logged:]
+    assert [line for line in news if line.get("level") == "error"] == []

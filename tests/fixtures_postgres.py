@@ -1,0 +1,98 @@
+"""Fixtures of every test that needs a database: one real PostgreSQL for the session, and a fresh
+migrated database for each test, copied from a template."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import trio
+
+from server.store.bridge import Bridge, open_bridge
+from server.store.embedded import SETTINGS, EmbeddedServer
+from server.store.migrate import migrate
+from server.store.store import Store, open_store
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn() -> Iterator[str]:
+    """An embedded server's DSN, its database `postgres`; no migrations applied there."""
+    # Not pytest's own folder: it takes away the permission to pass through that the system user
+    # needs, each time another session starts.
+    data_dir = Path(tempfile.mkdtemp(prefix="tiproom-postgres-"))
+    # Its data are thrown away: a disk that syncs for each new database would be half of the time.
+    server = EmbeddedServer(data_dir, {**SETTINGS, "fsync": "off", "full_page_writes": "off"})
+    try:
+        dsn = trio.run(server.start)
+        try:
+            yield dsn
+        finally:
+            trio.run(server.stop)
+    finally:
+        shutil.rmtree(data_dir)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_dsn: str) -> str:
+    """The name of a migrated database that nobody is connected to."""
+    dsn = create_database(postgres_dsn, "tiproom_template")
+
+    async def apply() -> None:
+        async with open_bridge() as bridge:
+            await migrate(bridge, dsn)
+
+    trio.run(apply)
+    return "tiproom_template"
+
+
+@pytest.fixture
+def database_dsn(postgres_dsn: str, template_database: str) -> Iterator[str]:
+    """The DSN of a migrated, empty database of this test's own."""
+    name = f"test_{next(_numbers)}"
+    yield create_database(postgres_dsn, name, template_database)
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture
+def empty_database_dsn(postgres_dsn: str) -> Iterator[str]:
+    """The DSN of a database of this test's own, without any table."""
+    name = f"test_{next(_numbers)}"
+    yield create_database(postgres_dsn, name)
+    drop_database(postgres_dsn, name)
+
+
+@pytest.fixture
+async def bridge() -> AsyncIterator[Bridge]:
+    async with open_bridge() as bridge:
+        yield bridge
+
+
+@pytest.fixture
+async def store(bridge: Bridge, database_dsn: str) -> AsyncIterator[Store]:
+    """All repositories, on this test's own database."""
+    async with open_store(database_dsn, bridge) as store:
+        yield store
+
+
+def create_database(postgres_dsn: str, name: str, template: str = "template1") -> str:
+    """Its DSN."""
+    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    return postgres_dsn.replace("/postgres?", f"/{name}?")
+
+
+def drop_database(postgres_dsn: str, name: str) -> None:
+    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(dsn: str, command: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(command)
+    finally:
+        await connection.close()

@@ -1,0 +1,176 @@
+"""The hop to asyncio and back: outcomes, cancellation, time limits, and the thread's death."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+import trio
+
+from actors.ports import StoreUnavailable
+from server.store.bridge import Bridge, BridgeDied, open_bridge
+from server.store.database import Connection
+from server.store.store import Store
+
+
+def starter() -> tuple[trio.Event, Callable[[], None]]:
+    """An event, and how the asyncio thread sets it."""
+    event, token = trio.Event(), trio.lowlevel.current_trio_token()
+    return event, lambda: token.run_sync_soon(event.set)
+
+
+async def test_values_and_errors_come_back(bridge: Bridge) -> None:
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async def fail() -> None:
+        raise KeyError("lost")
+
+    assert await bridge.run(double, 21) == 42
+    with pytest.raises(KeyError, match="lost"):
+        await bridge.run(fail)
+
+
+async def test_cancelling_waits_until_the_work_has_ended(bridge: Bridge) -> None:
+    started, tell_started = starter()
+    steps: list[str] = []
+
+    async def work() -> None:
+        tell_started()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            steps.append("cleaned up")
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bridge.run, work)
+            await started.wait()
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert steps == ["cleaned up"]
+
+
+async def test_a_success_that_came_late_is_kept(bridge: Bridge) -> None:
+    started, tell_started = starter()
+    results: list[str] = []
+
+    async def commit() -> str:
+        tell_started()
+        with suppress(asyncio.CancelledError):  # it crossed with the answer
+            await asyncio.Event().wait()
+        return "committed"
+
+    async def call() -> None:
+        results.append(await bridge.run(commit))
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(call)
+            await started.wait()
+            scope.cancel()
+    assert results == ["committed"]
+
+
+async def test_nothing_is_started_for_a_cancelled_task(bridge: Bridge) -> None:
+    steps: list[str] = []
+
+    async def work() -> None:
+        steps.append("ran")
+
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await bridge.run(work)
+    assert scope.cancelled_caught
+    await bridge.run(asyncio.sleep, 0)
+    assert steps == []
+
+
+async def test_a_unit_has_a_time_limit(bridge: Bridge) -> None:
+    with pytest.raises(TimeoutError):
+        await bridge.run(asyncio.Event().wait, timeout_s=0.01)
+
+
+async def test_the_threads_death_ends_everyone() -> None:
+    async def die() -> None:
+        raise SystemExit
+
+    ended: list[type[BaseException]] = []
+
+    async def wait(bridge: Bridge) -> None:
+        try:
+            await bridge.run(asyncio.Event().wait)
+        except BridgeDied as error:
+            ended.append(type(error))
+
+    with pytest.RaisesGroup(BridgeDied, flatten_subgroups=True, allow_unwrapped=True):
+        async with open_bridge() as bridge, trio.open_nursery() as nursery:
+            nursery.start_soon(wait, bridge)
+            nursery.start_soon(wait, bridge)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(wait_for_death, bridge, die)
+    assert ended == [BridgeDied, BridgeDied]
+    with pytest.raises(BridgeDied):
+        await bridge.run(asyncio.sleep, 0)
+
+
+async def wait_for_death(bridge: Bridge, die: Callable[[], object]) -> None:
+    with pytest.raises(BridgeDied):
+        await bridge.run(die)  # type: ignore[arg-type]
+
+
+async def sleep_in_database(connection: Connection) -> None:
+    async with connection.transaction():
+        await connection.execute("SELECT 1")
+        await connection.execute("SELECT pg_sleep(60)")
+
+
+async def backends(connection: Connection, state: str) -> int:
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = $1"
+        " AND pid <> pg_backend_pid()",
+        state,
+    )
+    return count
+
+
+async def test_a_cancelled_statement_leaves_no_transaction_behind(store: Store) -> None:
+    started, tell_started = starter()
+
+    async def work(connection: Connection) -> None:
+        tell_started()
+        await sleep_in_database(connection)
+
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store._database.run, work)
+            await started.wait()
+            scope.cancel()
+    assert scope.cancelled_caught
+    assert await store._database.run(backends, "active") == 0
+    assert await store._database.run(backends, "idle in transaction") == 0
+    await store.check()
+
+
+async def test_a_connection_that_the_server_ends_is_store_unavailable(store: Store) -> None:
+    started, tell_started = starter()
+    pids: list[int] = []
+
+    async def work(connection: Connection) -> None:
+        pids.append(connection.get_server_pid())
+        tell_started()
+        await sleep_in_database(connection)
+
+    async def victim() -> None:
+        with pytest.raises(StoreUnavailable):
+            await store._database.run(work)
+
+    async def terminate(connection: Connection) -> None:
+        await connection.execute("SELECT pg_terminate_backend($1)", pids[0])
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(victim)
+        await started.wait()
+        await store._database.run(terminate)
+    await store.check()

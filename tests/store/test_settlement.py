@@ -1,0 +1,420 @@
+"""Settling tips on the real database: every outcome, batches, repeats, crossings, and the sums."""
+
+from collections.abc import Sequence
+from itertools import count
+
+import asyncpg
+import msgspec
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from actors.ports import Settled, Settlement, SettlementOutcome, UserRecord
+from protocol import tip_activated
+from protocol.errors import ErrorCode, Refusal, Refused
+from protocol.tip_activated import MembershipTier
+from server.store.bridge import open_bridge
+from server.store.database import Connection
+from server.store.ledger_store import SourceRefConflict
+from server.store.store import Store, open_store
+from tests.store.settlements import only_if_known, tip
+
+CONFLICT = Refusal(ErrorCode.TIP_CONFLICT)
+INSUFFICIENT = Refusal(ErrorCode.INSUFFICIENT_TOKENS)
+UNKNOWN_USER = Refusal(ErrorCode.USER_UNKNOWN)
+OFFLINE = Refusal(ErrorCode.ROOM_OFFLINE)
+
+
+@pytest.fixture
+async def funded(store: Store) -> Store:
+    """Two users: alex with 100 tokens, sam with 50."""
+    await fund(store, "alex", 100)
+    await fund(store, "sam", 50)
+    return store
+
+
+async def fund(store: Store, user_id: str, tokens: int) -> None:
+    await store.members.save_user(UserRecord(user_id, user_id, MembershipTier.FREE))
+    await store.ledger.deposit(user_id, tokens, f"deposit:{user_id}")
+
+
+async def balances(store: Store) -> dict[str, int]:
+    async def read(connection: Connection) -> dict[str, int]:
+        rows = await connection.fetch("SELECT account_id, balance FROM accounts")
+        return {row["account_id"]: row["balance"] for row in rows}
+
+    return await store._database.run(read)
+
+
+async def scalar(store: Store, query: str) -> object:
+    async def read(connection: Connection) -> object:
+        return await connection.fetchval(query)
+
+    return await store._database.run(read)
+
+
+async def check_books(store: Store) -> None:
+    """What must hold whatever happened."""
+    for broken in (
+        "SELECT count(*) FROM (SELECT 1 FROM entries GROUP BY transfer_id HAVING sum(amount) <> 0)",
+        "SELECT count(*) FROM accounts a WHERE balance <> "
+        "(SELECT coalesce(sum(amount), 0) FROM entries e WHERE e.account_id = a.account_id)",
+        "SELECT sum(balance) FROM accounts",
+        "SELECT count(*) FROM tips t FULL JOIN outbox o USING (tip_id) "
+        "WHERE t.tip_id IS NULL OR o.tip_id IS NULL",
+        "SELECT count(*) FROM tips CROSS JOIN event_consumers c LEFT JOIN event_deliveries d "
+        "ON d.tip_id = tips.tip_id AND d.consumer = c.name WHERE d.tip_id IS NULL",
+    ):
+        assert await scalar(store, broken) == 0, broken
+
+
+def brief(outcomes: Sequence[SettlementOutcome]) -> list[object]:
+    return [
+        (each.balance, each.first) if isinstance(each, Settled) else each.code for each in outcomes
+    ]
+
+
+async def test_a_settled_tip_stands_in_the_ledger(funded: Store) -> None:
+    request = tip("t-1", "alex", 15)
+    assert request.event is not None
+    assert await funded.ledger.settle([request]) == [Settled(request.event, 85, first=True)]
+
+    assert await balances(funded) == {
+        "user:alex": 85,
+        "user:sam": 50,
+        "model:model-1": 7,
+        "revenue": 8,  # the odd token: rounding goes to the platform
+        "escrow": 0,
+        "issuance": -150,
+    }
+    trace = await funded.traces.load_tip("t-1")
+    assert trace is not None
+    assert trace.event == request.event
+    assert [(each["entryId"], each["accountId"], each["amount"]) for each in trace.entries] == [
+        (request.event.ledger.debit_ref, "user:alex", -15),
+        (request.event.ledger.credit_ref, "model:model-1", 7),
+        (str(request.revenue_ref), "revenue", 8),
+    ]
+    assert [(each["consumer"], each["done"]) for each in trace.consumers] == [
+        ("loyalty", False),
+        ("room", False),
+    ]
+    await check_books(funded)
+
+
+async def test_the_event_comes_back_byte_for_byte(funded: Store) -> None:
+    request = tip("t-1", username='Ünï "q" \\ \U0001f600')
+    await funded.ledger.settle([request])
+    assert request.event is not None
+    stored = await scalar(funded, "SELECT event::text FROM outbox")
+    assert isinstance(stored, str)
+    assert stored.encode() == tip_activated.encode(request.event)
+    assert await funded.ledger.pending_events("room", 10) == [request.event]
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (tip("known"), (90, False)),
+        (tip("known", amount=11), ErrorCode.TIP_CONFLICT),
+        (tip("known", "sam"), ErrorCode.TIP_CONFLICT),
+        (tip("known", room_id="room-2"), ErrorCode.TIP_CONFLICT),
+        (tip("known", broadcast_id="broadcast-2"), ErrorCode.TIP_CONFLICT),
+        (tip("known", share_percent=10, username="Renamed"), (90, False)),
+        (only_if_known(OFFLINE, "known"), (90, False)),
+        (only_if_known(OFFLINE, "known", amount=9), ErrorCode.TIP_CONFLICT),
+        (only_if_known(OFFLINE, "new"), ErrorCode.ROOM_OFFLINE),
+        (tip("new", amount=90), (0, True)),
+        (tip("new", amount=91), ErrorCode.INSUFFICIENT_TOKENS),
+        (tip("new", "nobody"), ErrorCode.USER_UNKNOWN),
+        (tip("new", share_percent=100), (80, True)),
+        (tip("new", share_percent=0), (80, True)),
+        (tip("new", amount=1), (89, True)),
+        (tip("new", username="nul\0"), ErrorCode.INVALID_FIELD),
+        (tip("new", username="half \ud83d"), ErrorCode.INVALID_FIELD),
+    ],
+)
+async def test_outcomes(funded: Store, request_: Settlement, expected: object) -> None:
+    """`known` was settled by alex with 10 of 100 tokens."""
+    first = tip("known")
+    await funded.ledger.settle([first])
+    before = await balances(funded)
+
+    [outcome] = await funded.ledger.settle([request_])
+
+    assert brief([outcome]) == [expected]
+    if isinstance(outcome, Settled) and not outcome.first:
+        assert outcome.event == first.event
+    if not (isinstance(outcome, Settled) and outcome.first):
+        assert await balances(funded) == before
+    await check_books(funded)
+
+
+@pytest.mark.parametrize("amount", [0, -5, 100_000])
+async def test_an_amount_that_is_no_tip_is_refused(funded: Store, amount: int) -> None:
+    request = msgspec.structs.replace(tip("t-1"), amount=amount)
+    [outcome] = await funded.ledger.settle([request])
+    assert outcome == Refusal(ErrorCode.INVALID_FIELD, "amount")
+
+
+async def test_an_event_that_says_something_else_is_a_bug(funded: Store) -> None:
+    with pytest.raises(ValueError, match="do not say the same"):
+        await funded.ledger.settle([msgspec.structs.replace(tip("t-1"), amount=11)])
+
+
+async def test_a_repeat_is_answered_when_the_wallet_is_empty(funded: Store) -> None:
+    first = tip("t-1", amount=60)
+    assert first.event is not None
+    assert brief(await funded.ledger.settle([first, tip("t-2", amount=40)])) == [
+        (40, True),
+        (0, True),
+    ]
+    assert await funded.ledger.settle([tip("t-1", amount=60)]) == [
+        Settled(first.event, 40, first=False)
+    ]
+
+
+async def test_one_batch(funded: Store) -> None:
+    """Each request sees what the ones before it did, and fails alone."""
+    outcomes = await funded.ledger.settle(
+        [
+            tip("a", "alex", 60),
+            tip("b", "sam", 51),
+            tip("a", "alex", 60),
+            tip("a", "alex", 61),
+            tip("c", "alex", 41),
+            tip("c", "alex", 40),
+            tip("d", "nobody", 1),
+            only_if_known(OFFLINE, "a", amount=60),
+            only_if_known(OFFLINE, "e"),
+            tip("bad", username="\0"),
+            tip("f", "sam", 50, model_id="model-2"),
+        ]
+    )
+    assert brief(outcomes) == [
+        (40, True),
+        ErrorCode.INSUFFICIENT_TOKENS,
+        (40, False),
+        ErrorCode.TIP_CONFLICT,
+        ErrorCode.INSUFFICIENT_TOKENS,
+        (0, True),
+        ErrorCode.USER_UNKNOWN,
+        (40, False),
+        ErrorCode.ROOM_OFFLINE,
+        ErrorCode.INVALID_FIELD,
+        (0, True),
+    ]
+    events = await funded.ledger.pending_events("room", 10)
+    assert [event.tip_id for event in events] == ["a", "c", "f"]
+    assert await funded.ledger.pending_events("room", 1) == events[:1]
+    await check_books(funded)
+
+
+async def test_an_empty_batch_is_no_work(store: Store) -> None:
+    assert await store.ledger.settle([]) == []
+
+
+async def test_what_only_the_database_finds_wrong_fails_alone(funded: Store) -> None:
+    """Two requests with the same entry id: the rest of the batch must not pay for it."""
+    good, twin = tip("a"), tip("b")
+    assert good.event is not None
+    assert twin.event is not None
+    ledger = msgspec.structs.replace(twin.event.ledger, debit_ref=good.event.ledger.debit_ref)
+    twin = msgspec.structs.replace(twin, event=msgspec.structs.replace(twin.event, ledger=ledger))
+    outcomes = await funded.ledger.settle([tip("x"), good, twin, tip("y")])
+    assert brief(outcomes) == [(90, True), (80, True), ErrorCode.INTERNAL, (70, True)]
+    await check_books(funded)
+
+
+async def test_a_model_whose_share_rounds_to_nothing_still_has_an_entry(funded: Store) -> None:
+    await funded.ledger.settle([tip("t-1", amount=1)])
+    trace = await funded.traces.load_tip("t-1")
+    assert trace is not None
+    assert [(each["accountId"], each["amount"]) for each in trace.entries] == [
+        ("user:alex", -1),
+        ("model:model-1", 0),
+        ("revenue", 1),
+    ]
+
+
+async def test_the_same_tip_over_eight_connections_settles_once(funded: Store) -> None:
+    outcomes: list[SettlementOutcome] = []
+
+    async def settle(request: Settlement) -> None:
+        outcomes.extend(await funded.ledger.settle([request]))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(8):
+            nursery.start_soon(settle, tip("t-1"))
+    assert sorted(brief(outcomes), key=str) == [(90, False)] * 7 + [(90, True)]
+    assert len({each.event.event_id for each in outcomes if isinstance(each, Settled)}) == 1
+    await check_books(funded)
+
+
+async def test_crossing_batches_do_not_block_each_other(funded: Store) -> None:
+    """The same accounts in opposite orders, with the same new models: no deadlock."""
+    outcomes: list[SettlementOutcome] = []
+
+    async def settle(number: int) -> None:
+        pairs = [("alex", "m-1"), ("sam", "m-2")]
+        if number % 2:
+            pairs.reverse()
+        outcomes.extend(
+            await funded.ledger.settle(
+                [tip(f"{number}-{user}", user, 1, model_id=model) for user, model in pairs]
+            )
+        )
+
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(settle, number)
+    assert all(isinstance(each, Settled) and each.first for each in outcomes)
+    assert len(outcomes) == 16
+    assert (await balances(funded))["user:sam"] == 42
+    await check_books(funded)
+
+
+# ---- deposits, points, immutability ----------------------------------------------------------
+
+
+async def test_a_deposit_counts_once(store: Store) -> None:
+    await store.members.save_user(UserRecord("alex", "Alex", MembershipTier.FREE))
+    first = await store.ledger.deposit("alex", 100, "deposit:1")
+    assert (first.balance, first.first) == (100, True)
+    await store.ledger.deposit("alex", 5, "deposit:2")
+    again = await store.ledger.deposit("alex", 100, "deposit:1")
+    assert again == msgspec.structs.replace(first, first=False)
+    with pytest.raises(SourceRefConflict):
+        await store.ledger.deposit("alex", 101, "deposit:1")
+    with pytest.raises(Refused, match="USER_UNKNOWN"):
+        await store.ledger.deposit("nobody", 1, "deposit:3")
+    assert (await store.members.load_viewer("alex")).balance == 105
+    await check_books(store)
+
+
+@pytest.mark.parametrize(
+    ("amount", "source_ref"),
+    [(0, "deposit:1"), (1_000_000_001, "deposit:1"), (1, "tip:1"), (1, "deposit:\0")],
+)
+async def test_a_deposit_has_limits(store: Store, amount: int, source_ref: str) -> None:
+    with pytest.raises(ValueError, match=r"amount|source_ref"):
+        await store.ledger.deposit("alex", amount, source_ref)
+
+
+async def test_points_are_credited_once(funded: Store) -> None:
+    await funded.ledger.settle([tip("a"), tip("b", bonus_points=4), tip("c", "sam")])
+    events = await funded.ledger.pending_events("loyalty", 10)
+    await funded.loyalty.credit_points(events[:2])
+    await funded.loyalty.credit_points([*events, events[0]])
+    await funded.loyalty.credit_points([])
+    assert await funded.loyalty.load_points("alex") == 7
+    assert await funded.loyalty.load_points("sam") == 3
+    assert await funded.loyalty.load_points("nobody") == 0
+    assert await funded.ledger.pending_events("loyalty", 10) == []
+    assert len(await funded.ledger.pending_events("room", 10)) == 3
+
+
+async def test_points_need_a_settled_tip(funded: Store) -> None:
+    event = tip("never-settled").event
+    assert event is not None
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await funded.loyalty.credit_points([event])
+    assert await funded.loyalty.load_points("alex") == 0
+
+
+TRANSFER = "00000000-0000-0000-0000-000000000001"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "UPDATE entries SET amount = amount + 1",
+        "DELETE FROM entries",
+        "TRUNCATE entries",
+        "UPDATE transfers SET source_ref = 'tip:x'",
+        "DELETE FROM transfers",
+        "UPDATE tips SET amount = 1",
+        "DELETE FROM tips",
+        "UPDATE outbox SET event = '{}'",
+        "DELETE FROM outbox",
+        "DELETE FROM event_deliveries",
+        "DELETE FROM accounts",
+        "UPDATE points_entries SET points = 0",
+        "UPDATE accounts SET balance = -1 WHERE account_id = 'user:alex'",
+        "INSERT INTO accounts (account_id, kind, owner_id) VALUES ('user:x', 'user', 'y')",
+        f"INSERT INTO transfers (transfer_id, kind, source_ref) "
+        f"VALUES ('{TRANSFER}', 'deposit', 'tip:x')",
+        # entries that do not sum to zero, that belong to no transfer, to no account
+        "INSERT INTO entries (entry_id, transfer_id, account_id, amount, balance_after) "
+        "SELECT gen_random_uuid(), transfer_id, 'escrow', 1, 1 FROM transfers",
+        f"INSERT INTO entries (entry_id, transfer_id, account_id, amount, balance_after) "
+        f"VALUES (gen_random_uuid(), '{TRANSFER}', 'escrow', 0, 0)",
+        "INSERT INTO entries (entry_id, transfer_id, account_id, amount, balance_after) "
+        "SELECT gen_random_uuid(), transfer_id, 'user:nobody', 0, 0 FROM transfers",
+        # a tip whose entries are another's
+        "INSERT INTO tips SELECT 'forged', room_id, broadcast_id, 'sam', model_id, amount, "
+        "transfer_id, debit_ref, credit_ref, now() FROM tips",
+    ],
+)
+async def test_the_database_itself_refuses(funded: Store, command: str) -> None:
+    await funded.ledger.settle([tip("t-1")])
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+        await scalar(funded, command)
+    await check_books(funded)
+
+
+# ---- against a model -------------------------------------------------------------------------
+
+_examples = count(1)
+_USERS = ("u1", "u2", "nobody")
+_requests = st.tuples(st.integers(1, 6), st.sampled_from(_USERS), st.sampled_from([1, 7, 20, 50]))
+
+
+def expected(
+    batches: list[list[tuple[int, str, int]]], wallets: dict[str, int]
+) -> list[list[object]]:
+    """The ledger in ten lines: what each request of each batch is answered."""
+    known: dict[int, tuple[str, int, int]] = {}
+
+    def one(number: int, user: str, amount: int) -> object:
+        if number in known:
+            same = known[number][:2] == (user, amount)
+            return (known[number][2], False) if same else ErrorCode.TIP_CONFLICT
+        if user not in wallets:
+            return ErrorCode.USER_UNKNOWN
+        if wallets[user] < amount:
+            return ErrorCode.INSUFFICIENT_TOKENS
+        wallets[user] -= amount
+        known[number] = (user, amount, wallets[user])
+        return (wallets[user], True)
+
+    return [[one(*request) for request in batch] for batch in batches]
+
+
+@pytest.mark.slow  # 30 examples, each with a connection pool of its own
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(batches=st.lists(st.lists(_requests, min_size=1, max_size=8), min_size=1, max_size=4))
+async def test_any_batches_settle_as_in_the_model(
+    database_dsn: str, batches: list[list[tuple[int, str, int]]]
+) -> None:
+    """The database outlives an example, so each has names of its own."""
+    own = next(_examples)
+    wallets = {"u1": 60, "u2": 60}
+    async with open_bridge() as bridge, open_store(database_dsn, bridge) as store:
+        for user in wallets:
+            await fund(store, f"{user}-{own}", wallets[user])
+        answers = [
+            brief(
+                await store.ledger.settle(
+                    [tip(f"{own}-{n}", f"{user}-{own}", amount) for n, user, amount in batch]
+                )
+            )
+            for batch in batches
+        ]
+        assert answers == expected(batches, wallets)
+        stand = await balances(store)
+        assert {user: stand[f"user:{user}-{own}"] for user in wallets} == wallets
+        await check_books(store)
