@@ -92,9 +92,9 @@ class Seen:
 class Listener(Protocol):
     """What a scenario does with what comes in. `now_ns`: time.perf_counter_ns at the read."""
 
-    def on_upgraded(self, member: Member, now_ns: int) -> None: ...
+    def on_upgraded(self, member: Member, /) -> None: ...
 
-    def on_frame(self, member: Member, frame: ServerFrame, now_ns: int) -> None:
+    def on_frame(self, member: Member, frame: ServerFrame, now_ns: int, /) -> None:
         """An answer or an own frame; room events are only counted."""
         ...
 
@@ -240,7 +240,7 @@ class LoadClient:
                     member.rest = data
                     return
                 member.upgraded, data = True, after
-                self._listener.on_upgraded(member, now_ns)
+                self._listener.on_upgraded(member)
             frames, rest_at = split_frames(data)
             member.rest = data[rest_at:]
             for opcode, start, payload_at, end in frames:

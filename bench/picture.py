@@ -1,1 +1,206 @@
-def draw(run, path): pass
+"""The picture of a run: percentiles, the course of the measured time, fan-out beside the naive."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from bench.distribution import Distribution
+from bench.results import FanOutResult, RoomResult, Run
+
+INK: Final = "#1f2430"
+QUIET: Final = "#7a8194"
+RULE: Final = "#e3e6ec"
+BLUE: Final = "#2f5fd0"
+PALE_BLUE: Final = "#a9c0f2"
+ROSE: Final = "#d1426f"
+AMBER: Final = "#d98a1f"
+GREEN: Final = "#2b8a6e"
+
+_STYLE: Final[Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.labelcolor": QUIET,
+    "axes.edgecolor": RULE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 12,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "grid.color": RULE,
+    "legend.frameon": False,
+}
+
+
+def draw(run: Run, path: Path) -> None:
+    """A PNG; needs the result of the room."""
+    room = run.room
+    assert room is not None
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(13, 8.4), dpi=150, facecolor="white")
+        rows = figure.add_gridspec(
+            2, 6, height_ratios=(1.12, 1), left=0.045, right=0.975, top=0.84, bottom=0.115,
+            hspace=0.5, wspace=0.9,
+        )  # fmt: skip
+        if run.fan_out:
+            _draw_percentiles(figure.add_subplot(rows[0, :4]), room)
+            _draw_fan_out(figure.add_subplot(rows[0, 4:]), run.fan_out)
+        else:
+            _draw_percentiles(figure.add_subplot(rows[0, :]), room)
+        _draw_settling(figure.add_subplot(rows[1, 0:2]), room)
+        _draw_frames(figure.add_subplot(rows[1, 2:4]), room)
+        _draw_cpu(figure.add_subplot(rows[1, 4:6]), room)
+        _write_texts(figure, run, room)
+        figure.savefig(path)
+
+
+def _write_texts(figure: Figure, run: Run, room: RoomResult) -> None:
+    figure.text(0.025, 0.945, "Tiproom under load", fontsize=19, fontweight="bold")
+    figure.text(
+        0.025,
+        0.908,
+        f"one room, {room.viewers:,} viewers, {room.tips_per_s:g} tips a second for "
+        f"{room.seconds:g} s, every tip settled on disk and announced to everyone",
+        fontsize=11,
+        color=QUIET,
+    )
+    missing = room.notices_due - room.notices_delivered
+    failed = sum(room.failures.values())
+    facts = (
+        (f"{room.tips_settled:,}", "tips settled"),
+        (f"{room.notices_delivered / 1e6:.2f} M", f"notices delivered, {missing:,} missing"),
+        (f"{room.memory.idle_per_viewer / 1024:.1f} kB", "per idle viewer"),
+        (f"{failed:,}", "failures"),
+    )
+    for (value, label), at in zip(facts, (0.585, 0.685, 0.835, 0.93), strict=True):
+        figure.text(at, 0.945, value, fontsize=15, fontweight="bold", ha="left")
+        figure.text(at, 0.915, label, fontsize=8.5, color=QUIET, ha="left")
+    machine, noise = run.machine, room.others_cpu_percent
+    figure.text(
+        0.025,
+        0.026,
+        f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python}. "
+        f"Server on core {run.placement.server[0]}; PostgreSQL and the load client elsewhere. "
+        f"Other processes took {noise:.0f} % of a core. "
+        f"Seed {run.seed}, {run.started_at_utc[:16].replace('T', ' ')} UTC.",
+        fontsize=8.5,
+        color=QUIET,
+    )
+
+
+def _draw_percentiles(axes: Axes, room: RoomResult) -> None:
+    rows: list[tuple[str, Distribution]] = [
+        ("tip → settled", room.tip_to_settled),
+        ("tip → command at the model", room.tip_to_command),
+        ("tip → activated", room.tip_to_activated),
+        ("fan-out, first to last member", room.fan_out_spread),
+    ]
+    marks = (("p50", BLUE, 85), ("p95", AMBER, 60), ("p99", ROSE, 60), ("max", QUIET, 34))
+    axes.set_title("Latency percentiles, milliseconds")
+    axes.set_xscale("log")
+    for at, (_, values) in enumerate(rows):
+        points = [getattr(values, name) for name, _, _ in marks]
+        known = [value for value in points if value is not None and value > 0]
+        if not known:
+            continue
+        axes.plot((min(known), max(known)), (at, at), color=RULE, linewidth=5, zorder=1)
+        for (name, color, size), value in zip(marks, points, strict=True):
+            if value is None or value <= 0:
+                continue
+            label = name if at == 0 else None
+            axes.scatter(value, at, s=size, color=color, zorder=2, linewidths=0, label=label)
+        for value, color in ((values.p50, BLUE), (values.p99, ROSE)):
+            if value is not None and value > 0:
+                axes.annotate(
+                    _short(value), (value, at), xytext=(0, 9), textcoords="offset points",
+                    ha="center", fontsize=9, color=color, fontweight="bold",
+                )  # fmt: skip
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows], color=INK, fontsize=10)
+    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
+    axes.grid(axis="x", which="major")
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.08)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, columnspacing=1.2,
+                handletextpad=0.1)  # fmt: skip
+
+
+def _draw_fan_out(axes: Axes, results: list[FanOutResult]) -> None:
+    base = results[-1].frames_per_s
+    axes.set_title("Fan-out alone, frames per second")
+    for at, each in enumerate(results):
+        color = BLUE if at == 0 else PALE_BLUE
+        axes.barh(at, each.frames_per_s, height=0.42, color=color)
+        axes.text(0, at - 0.32, each.server, fontsize=10, va="bottom")
+        ratio = f"   {each.frames_per_s / base:.0f} times" if at + 1 < len(results) else ""
+        axes.text(
+            0, at + 0.27,
+            f"{each.frames_per_s:,.0f}{ratio}   {each.cpu_s_per_million_frames:.1f} s CPU per "
+            "million",
+            fontsize=9, va="top", color=QUIET,
+        )  # fmt: skip
+    axes.set_ylim(len(results) - 0.3, -0.65)
+    axes.set_yticks([])
+    axes.set_xticks([])
+    axes.spines["bottom"].set_visible(False)
+
+
+def _draw_settling(axes: Axes, room: RoomResult) -> None:
+    axes.set_title("Tip → settled, ms, each second")
+    seconds = [each.at_s for each in room.timeline]
+    for name, color in (("max", PALE_BLUE), ("p95", AMBER), ("p50", BLUE)):
+        values = [getattr(each.tip_to_settled, name) for each in room.timeline]
+        gaps = [float("nan") if value is None else value for value in values]
+        axes.plot(seconds, gaps, color=color, linewidth=1.8, label=name)
+    _finish_timeline(axes, room)
+
+
+def _draw_frames(axes: Axes, room: RoomResult) -> None:
+    axes.set_title("Frames delivered, thousands a second")
+    seconds = [each.at_s for each in room.timeline]
+    delivered = [each.frames_per_s / 1000 for each in room.timeline]
+    axes.fill_between(seconds, delivered, color=PALE_BLUE, alpha=0.45, linewidth=0)
+    axes.plot(seconds, delivered, color=BLUE, linewidth=1.8, label="delivered")
+    due = room.tips_per_s * (room.viewers + 1) / 1000
+    axes.axhline(due, color=QUIET, linewidth=1, linestyle=(0, (2, 3)), label="mean of the tips due")
+    _finish_timeline(axes, room)
+
+
+def _draw_cpu(axes: Axes, room: RoomResult) -> None:
+    axes.set_title("CPU, percent of a core")
+    seconds = [each.at_s for each in room.timeline]
+    for label, color, values in (
+        ("server", BLUE, [each.server_cpu_percent for each in room.timeline]),
+        ("load client", QUIET, [each.client_cpu_percent for each in room.timeline]),
+        ("PostgreSQL", GREEN, [each.database_cpu_percent for each in room.timeline]),
+    ):
+        axes.plot(seconds, values, color=color, linewidth=1.8, label=label)
+    _finish_timeline(axes, room)
+
+
+def _finish_timeline(axes: Axes, room: RoomResult) -> None:
+    """From 0, with head-room for the legend."""
+    axes.set_xlim(1, max(room.seconds, 2))
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
+    axes.set_xlabel("seconds")
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="y")
+    axes.spines["left"].set_visible(False)
+    axes.legend(loc="upper left", ncols=3, fontsize=8.5, handlelength=1.2, borderaxespad=0.2,
+                columnspacing=1.2)  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """Two significant figures are enough in a picture."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -1,8 +1,191 @@
+"""The results in words: a table for the terminal, JSON for machines."""
+
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
+
 import msgspec
-from bench.results import Run
+
+from bench.distribution import Distribution
+from bench.results import FanOutResult, RoomResult, Run
+
+MIB: Final = 1024 * 1024
+NOISE_PERCENT: Final = 10.0
+"""Of one core, taken by processes outside the bench: above it absolute figures mean little."""
+CLIENT_BUSY_PERCENT: Final = 85.0
+"""Of its core: above it the load client may be what is slow."""
+
+_WIDTH: Final = 84
+
+
 def write_json(run: Run, path: Path) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2))
+
+
+def failures(run: Run) -> int:
+    """All that failed, of every kind."""
+    found = [run.room.failures] if run.room is not None else []
+    found += [each.failures for each in run.fan_out]
+    return sum(sum(each.values()) for each in found)
+
+
 def table(run: Run) -> str:
-    return msgspec.json.format(msgspec.json.encode(run), indent=1).decode()
-def failures(run: Run) -> int: return 0
+    """Everything that a reader needs to judge the run, the run's own weaknesses included."""
+    lines = [*_heading(run)]
+    if run.room is not None:
+        lines += _room(run.room)
+    if run.fan_out:
+        lines += _fan_out(run.fan_out)
+    lines += ["", *_warnings(run)]
+    return "\n".join(lines)
+
+
+def _heading(run: Run) -> list[str]:
+    machine, placed = run.machine, run.placement
+    return [
+        "",
+        f"Tiproom bench   {run.started_at_utc}   seed {run.seed}",
+        f"  {run.command}",
+        f"  {machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python}",
+        f"  cores: server {_cores(placed.server)}; load client {_cores(placed.client)}; "
+        f"PostgreSQL {_cores(placed.database)}"
+        + (" (shared with the client)" if placed.database == placed.client else ""),
+    ]
+
+
+def _room(room: RoomResult) -> list[str]:
+    joined, memory, client = room.connecting, room.memory, room.client
+    quiet_per_s = room.tips_per_s - room.vibrations_per_s
+    return [
+        *_title(
+            f"One room: {room.viewers:,} viewers and the model, "
+            f"{room.tips_per_s:g} tips/s for {room.seconds:g} s"
+        ),
+        f"  {room.vibrations_per_s:g} tips/s move the toy (one activation at a time, none waits); "
+        f"the other {quiet_per_s:g} are",
+        "  below the minimum for it: they settle and are announced to every member all the same.",
+        "",
+        _row("ms", ("samples", "p50", "p95", "p99", "max")),
+        _latency("tip -> settled (the tipper's ok)", room.tip_to_settled),
+        _latency("tip -> command (the model's socket)", room.tip_to_command),
+        _latency("settled -> command (of one tip)", room.settled_to_command),
+        _latency("tip -> activated (the audit's time)", room.tip_to_activated),
+        _latency("tip -> done (the tipper's page)", room.tip_to_done),
+        _latency("fan-out, first to last member", room.fan_out_spread),
+        _latency("connecting, TCP to snapshot", joined.duration),
+        "",
+        _fact(
+            "tips",
+            f"{room.tips_settled:,} settled of {room.tips_sent:,} sent, "
+            f"{room.tips_per_commit:.2f} in one commit",
+        ),
+        _fact("notices", f"{room.notices_delivered:,} of {room.notices_due:,} delivered"),
+        _fact(
+            "frames delivered", f"{room.frames_per_s:,.0f}/s (as the tips ask for, not the most)"
+        ),
+        _fact(
+            "server CPU",
+            f"{room.server_cpu_percent:.0f} % of a core, "
+            f"{room.server_cpu_idle_percent:.1f} % when nobody tips; "
+            f"{room.server_cpu_s_per_million_frames:.1f} s per million frames, all in",
+        ),
+        _fact("PostgreSQL CPU", f"{room.database_cpu_percent:.0f} % of a core"),
+        _fact(
+            "memory per viewer",
+            f"{memory.idle_per_viewer / 1024:.1f} kB idle, "
+            f"{memory.after_load_per_viewer / 1024:.1f} kB after the load "
+            f"(server {memory.empty / MIB:.0f} -> {memory.idle / MIB:.0f} -> "
+            f"{memory.after_load / MIB:.0f} MiB)",
+        ),
+        _fact(
+            "connects",
+            f"{joined.members_per_s:,.0f}/s, {joined.at_once} at once; "
+            f"{joined.server_cpu_ms_per_member:.2f} ms server CPU each",
+        ),
+        _fact(
+            "load client",
+            f"{client.cpu_percent:.0f} % of its core; reads p50 "
+            f"{_ms(client.read_lag.p50)}, p99 {_ms(client.read_lag.p99)} ms late (kernel stamps)",
+        ),
+        _fact("others' CPU", f"{room.others_cpu_percent:.0f} % of a core"),
+        _fact("failures", _counted(room.failures)),
+    ]
+
+
+def _fan_out(results: list[FanOutResult]) -> list[str]:
+    base = results[-1]
+    lines = [
+        *_title(f"Fan-out alone: one event after the other to {base.members:,} members"),
+        f"  {'':28}{'frames/s':>10}{'ratio':>8}{'CPU s/M':>10}{'ratio':>8}"
+        f"{'server':>9}{'client':>9}",
+    ]
+    for each in results:
+        more = each.frames_per_s / base.frames_per_s
+        less = base.cpu_s_per_million_frames / each.cpu_s_per_million_frames
+        lines.append(
+            f"  {each.server:28}{each.frames_per_s:>10,.0f}{more:>7.1f}x"
+            f"{each.cpu_s_per_million_frames:>10.2f}{less:>7.1f}x"
+            f"{each.server_cpu_percent:>7.0f} %{each.client_cpu_percent:>7.0f} %"
+        )
+    lines += [
+        _fact("others' CPU", ", ".join(f"{each.others_cpu_percent:.0f} %" for each in results)),
+        *(_fact("failures", f"{each.server}: {_counted(each.failures)}") for each in results),
+    ]
+    return lines
+
+
+def _warnings(run: Run) -> list[str]:
+    """Why not to believe this run."""
+    measured: list[RoomResult | FanOutResult] = [*run.fan_out]
+    if run.room is not None:
+        measured.append(run.room)
+    noise = max((each.others_cpu_percent for each in measured), default=0.0)
+    lines = []
+    if noise > NOISE_PERCENT:
+        lines.append(
+            f"  NOISY: other processes took up to {noise:.0f} % of a core. CPU per frame and the "
+            "ratios hold;\n         latencies and rates are worse than the server's own."
+        )
+    lines += [
+        f"  The load client was busy ({each.client_cpu_percent:.0f} %) against {each.server}: "
+        "its rate may be the client's."
+        for each in run.fan_out
+        if each.client_cpu_percent > CLIENT_BUSY_PERCENT
+    ]
+    return lines
+
+
+def _title(text: str) -> list[str]:
+    return ["", text, "-" * _WIDTH]
+
+
+def _latency(name: str, values: Distribution) -> str:
+    return _row(
+        name,
+        (
+            f"{values.samples:,}",
+            *(_ms(each) for each in (values.p50, values.p95, values.p99)),
+            _ms(values.max),
+        ),
+    )
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f"  {name:38}" + "".join(f"{cell:>9}" for cell in cells)
+
+
+def _fact(name: str, text: str) -> str:
+    return f"  {name:20}{text}"
+
+
+def _ms(value: float | None) -> str:
+    """ "-": too few samples for this percentile."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _counted(failures: dict[str, int]) -> str:
+    return ", ".join(f"{count} x {kind}" for kind, count in failures.items()) or "none"
+
+
+def _cores(cores: list[int]) -> str:
+    return ",".join(map(str, cores))

@@ -41,9 +41,7 @@ class TokenBooth:
     def viewer(self, number: int) -> str:
         """The tiers in turn: every fifth viewer has the same."""
         user = viewer(number)
-        return self._issue(
-            user.user_id, user.username, Role.VIEWER, user.membership_tier, ROOM_ID
-        )
+        return self._issue(user.user_id, user.username, Role.VIEWER, user.membership_tier, ROOM_ID)
 
     def _issue(
         self, user_id: str, username: str, role: Role, tier: MembershipTier, room_id: str | None

@@ -153,7 +153,7 @@ class RoomScenario:
 
     # ---- what comes in -------------------------------------------------------------------
 
-    def on_upgraded(self, member: Member, now_ns: int) -> None:
+    def on_upgraded(self, member: Member) -> None:
         is_model = member.number == _MODEL
         self._client.send(
             member,
@@ -291,7 +291,12 @@ class RoomScenario:
         )
         self._drain()
         return _Measured(
-            used, frames, health, metrics_before, self._server.metrics(), rss_bytes(self._server.pid)
+            used,
+            frames,
+            health,
+            metrics_before,
+            self._server.metrics(),
+            rss_bytes(self._server.pid),
         )
 
     def _plan_tips(self, seconds: float) -> None:
@@ -434,13 +439,9 @@ class RoomScenario:
         missing = {
             "tip without an answer": len(self._asked),
             "settled tip without its notice": len(settled) - len(notices),
-            "notice not at every member": sum(
-                1 for seen in notices if seen.count != self._members
-            ),
+            "notice not at every member": sum(1 for seen in notices if seen.count != self._members),
             "member without every event": sum(
-                1
-                for member in self._client.members()
-                if member.events != len(self._client.seen())
+                1 for member in self._client.members() if member.events != len(self._client.seen())
             ),
             "member lost": self._members - len(self._client.members()),
             "no command": sum(1 for tip in settled if tip.vibrates and tip.command_ns is None),

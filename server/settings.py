@@ -73,7 +73,8 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
     settings = _convert(values, problems)
     if settings is not None and not settings.demo and settings.token_secret is None:
         problems.append("token_secret: required outside the demo (TIPROOM_TOKEN_SECRET)")
-    if settings is not None and len(settings.token_secret or "x" * 32) < SECRET_LENGTH_MIN:
+    secret = settings.token_secret if settings is not None else None
+    if secret is not None and len(secret) < SECRET_LENGTH_MIN:
         problems.append(f"token_secret: shorter than {SECRET_LENGTH_MIN} characters")
     if problems or settings is None:
         raise BadSettings(problems)

@@ -1,5 +1,7 @@
 """Fixtures that several kinds of tests share: a real PostgreSQL, a real server process."""
 
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +11,18 @@ from tests.server_process import ServerProcess, start_demo
 
 
 @pytest.fixture
-def demo_server(tmp_path: Path) -> Iterator[ServerProcess]:
+def data_dir() -> Iterator[Path]:
+    """An empty folder for a server's data; not below pytest's own, which another session closes to
+    the system user that PostgreSQL runs as."""
+    folder = Path(tempfile.mkdtemp(prefix="tiproom-data-"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def demo_server(data_dir: Path) -> Iterator[ServerProcess]:
     """A demo server of its own, on free ports; stopped as Ctrl-C stops it."""
-    server = start_demo(tmp_path / "data")
+    server = start_demo(data_dir)
     yield server
     server.stop()
 

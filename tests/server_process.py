@@ -73,15 +73,16 @@ class ServerProcess:
         self.start(http_port, socket_port)
 
     def _read(self, lines: IO[str], ready: threading.Event) -> None:
-        for line in lines:
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                entry = {"text": line.rstrip()}
-            self.log.append(entry)
-            if entry.get("event") == "ready":
-                self.http_url, self.socket_url = entry["http_url"], entry["socket_url"]
-                ready.set()
+        with lines:
+            for line in lines:
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError:
+                    entry = {"text": line.rstrip()}
+                self.log.append(entry)
+                if entry.get("event") == "ready":
+                    self.http_url, self.socket_url = entry["http_url"], entry["socket_url"]
+                    ready.set()
         ready.set()  # it has ended: whoever waits must see that
 
 

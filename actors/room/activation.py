@@ -147,7 +147,8 @@ def _next_start_s(state: RoomState, ctx: Context) -> float | None:
     )
     if start_at_s is None:
         return None
-    start_at_s = max(start_at_s, state.model_toy_rests_at_s)
+    if state.queue.head_tip_id != state.model_toy_tip_id:
+        start_at_s = max(start_at_s, state.model_toy_rests_at_s)
     page = state.model_page
     if page is not None and page.ready:
         return start_at_s
@@ -417,6 +418,7 @@ def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
         state.model_toy_rests_at_s = ctx.now.clock_s
     elif state.playing is not None and state.playing.model_rests_at_s is not None:
         state.model_toy_rests_at_s = state.playing.model_rests_at_s
+        state.model_toy_tip_id = state.playing.activation.tip_id
     state.playing = None
     return effects
 
@@ -504,11 +506,10 @@ def _finish(state: RoomState, tip_id: str, records: tuple[TargetRecord, ...]) ->
 def report(state: RoomState, ctx: Context) -> list[Effect]:
     """The queue to the model, and to each waiting tipper the own place, where they changed."""
     playing = state.playing
-    waiting = state.queue.waiting
     shape = (
         playing.activation.tip_id if playing else None,
-        waiting[0].tip_id if waiting else None,
-        len(waiting),
+        state.queue.head_tip_id,
+        len(state.queue),
         state.queue.paused,
     )
     if shape == state.queue_reported:

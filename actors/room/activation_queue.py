@@ -52,9 +52,9 @@ class ActivationQueue:
         return len(self._waiting)
 
     @property
-    def waiting(self) -> tuple[Activation, ...]:
-        """In the order in which they will play."""
-        return tuple(self._waiting)
+    def head_tip_id(self) -> str | None:
+        """Of what plays next."""
+        return self._waiting[0].tip_id if self._waiting else None
 
     def add(self, activation: Activation) -> bool:
         """False if the queue is full; nothing changes then."""

@@ -50,6 +50,7 @@ class Kept(msgspec.Struct, frozen=True):
     """The rate holds."""
     model_toy_rests_at_s: float
     """Her toy plays on."""
+    model_toy_tip_id: str | None
     viewers: dict[str, tuple[MembershipTier, ViewerRecord]]
     """userId -> as known by now; what a Join says may be old."""
 
@@ -77,13 +78,15 @@ def new_state(
 
 def keep(state: RoomState) -> Kept:
     """Of a room that has crashed."""
-    playing = state.playing
-    rests_at_s = playing.model_rests_at_s if playing is not None else None
+    rests_at_s, tip_id = state.model_toy_rests_at_s, state.model_toy_tip_id
+    if state.playing is not None and state.playing.model_rests_at_s is not None:
+        rests_at_s, tip_id = state.playing.model_rests_at_s, state.playing.activation.tip_id
     return Kept(
         state.finished,
         state.queue.paused,
         state.queue.recent_starts_s(),
-        state.model_toy_rests_at_s if rests_at_s is None else rests_at_s,
+        rests_at_s,
+        tip_id,
         {
             viewer.user_id: (viewer.tier, ViewerRecord(viewer.preferences, viewer.balance))
             for viewer in state.viewers.values()
@@ -99,6 +102,7 @@ def revive(state: RoomState, kept: Kept, joins: Iterable[Join], ctx: Context) ->
     for start_s in kept.starts_s:
         state.queue.started(start_s)
     state.model_toy_rests_at_s = kept.model_toy_rests_at_s
+    state.model_toy_tip_id = kept.model_toy_tip_id
     effects: list[Effect] = []
     for join in joins:
         if join.user_id in kept.viewers and not join.is_model:
@@ -125,7 +129,7 @@ def step(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]:
 def next_due_s(state: RoomState, ctx: Context) -> float:
     """When the room wants a step although nobody has told it anything (trio's clock)."""
     times = [activation.next_due_s(state, ctx), members.presence_due_s(state)]
-    if _empty(state):
+    if state.empty_since_s is not None:
         times.append(state.empty_since_s + PUT_AWAY_AFTER_S)
     return min(times)
 
@@ -137,6 +141,8 @@ def _settle_down(state: RoomState, ctx: Context) -> list[Effect]:
     effects += members.publish_view(state)
     effects += members.publish_presence(state, ctx)
     if not _empty(state):
+        state.empty_since_s = None
+    elif state.empty_since_s is None:
         state.empty_since_s = ctx.now.clock_s
     elif ctx.now.clock_s >= state.empty_since_s + PUT_AWAY_AFTER_S:
         effects.append(PutAway())

@@ -161,11 +161,15 @@ class RoomState:
     tip_bonus_percent: int
     broadcast: Broadcast | None
     queue: ActivationQueue
-    empty_since_s: float
+    empty_since_s: float | None
+    """None while somebody is here or a tip is under way."""
     model_unready_since_s: float
     """When the model's page last left, or last joined and had yet to report its toys."""
     model_toy_rests_at_s: float = float("-inf")
-    """Until then her toy may still play what was stopped without a vendor call that stops it."""
+    """Until then her toy may still play: what was stopped without a vendor call that stops it, or
+    what an earlier life of the room has sent."""
+    model_toy_tip_id: str | None = None
+    """What it then plays. To send the same command again is no overlap: a page runs it once."""
     offset: int = 0
     broadcast_changing: bool = False
     broadcast_unsure: Broadcast | None = None

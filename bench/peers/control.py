@@ -1,4 +1,5 @@
-"""How the bench talks to a peer: the port on stdout, `go` on stdin, and the end of stdin ends it."""
+"""How the bench talks to a peer: the port on stdout, `go` on stdin. The end of stdin ends a peer
+whose bench is gone."""
 
 import os
 import sys

@@ -27,7 +27,7 @@ class OpenDoor:
     def __init__(self, fan_out: FanOut) -> None:
         self._fan_out = fan_out
 
-    async def open(self, room_id: str) -> RoomRef:
+    async def open(self, _room_id: str, /) -> RoomRef:
         await trio.lowlevel.checkpoint()
         return self
 
@@ -39,11 +39,11 @@ class OpenDoor:
 
     tell_always = tell_first = tell
 
-    async def load_viewer(self, user_id: str) -> ViewerRecord:
+    async def load_viewer(self, _user_id: str, /) -> ViewerRecord:
         await trio.lowlevel.checkpoint()
         return ViewerRecord(Preferences(), None)
 
-    async def load_user(self, user_id: str) -> None:
+    async def load_user(self, _user_id: str, /) -> None:
         raise AssertionError("only HTTP asks for a user's record")
 
 

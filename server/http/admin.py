@@ -95,7 +95,7 @@ def blueprint(services: Services) -> Blueprint:
     @admin.post("/rooms/<room_id>/toys/stop")
     @allow(services.authority, Role.ADMIN)
     @accepts(Act)
-    @answers(None, *_ERRORS, ErrorCode.ROOM_UNKNOWN, ErrorCode.INVALID_FIELD)
+    @answers(None, *_ERRORS, ErrorCode.ROOM_UNKNOWN)
     async def stop_toys(act: Act, room_id: str) -> Response:
         """Stop all toys of a room and pause its queue"""
         log.warning("toys_stopped", room_id=room_id, who=caller().user_id, reason=act.reason)
@@ -104,7 +104,7 @@ def blueprint(services: Services) -> Blueprint:
     @admin.post("/rooms/<room_id>/toys/resume")
     @allow(services.authority, Role.ADMIN)
     @accepts(Act)
-    @answers(None, *_ERRORS, ErrorCode.ROOM_UNKNOWN, ErrorCode.INVALID_FIELD)
+    @answers(None, *_ERRORS, ErrorCode.ROOM_UNKNOWN)
     async def resume_toys(act: Act, room_id: str) -> Response:
         """Let a room's queue go on"""
         log.warning("toys_resumed", room_id=room_id, who=caller().user_id, reason=act.reason)

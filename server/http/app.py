@@ -16,6 +16,7 @@ from server.http import (
     tips,
     toy_settings,
 )
+from server.http.body import close_behind_unread_bodies
 from server.http.openapi import StructProvider
 from server.services import Services
 
@@ -39,6 +40,7 @@ def create_app(services: Services, socket_url: str) -> QuartTrio:
     )
     problem.install(app)
     pages.protect(app, socket_url)
+    close_behind_unread_bodies(app)
     for blueprint in (
         tips.blueprint(services),
         preferences.blueprint(services),

@@ -5,7 +5,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
-from quart import Response, request
+from quart import Quart, Response, g, request
 from quart_schema import document_request, document_response
 
 from protocol.codec import field_path
@@ -21,17 +21,18 @@ def accepts(
     kind: type[B],
 ) -> Callable[[Callable[Concatenate[B, P], Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """The handler's first argument is the decoded JSON body; what is not exactly a `kind` is
-    refused with the path of the first bad field."""
+    refused with the path of the first bad field. Documents the body and these refusals."""
     decoder = msgspec.json.Decoder(kind)
 
     def decorate(
         handler: Callable[Concatenate[B, P], Awaitable[R]],
     ) -> Callable[P, Awaitable[R]]:
         @document_request(kind)
+        @_fails(ErrorCode.MALFORMED_FRAME, ErrorCode.BODY_TOO_LARGE, ErrorCode.INVALID_FIELD)
         @wraps(handler)
         async def decoding(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                body = decoder.decode(await request.get_data())
+                body = decoder.decode(await read_body())
             except msgspec.ValidationError as error:
                 raise Refused(ErrorCode.INVALID_FIELD, field_path(error)) from error
             except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
@@ -49,12 +50,40 @@ def answers(
     """Documents what a handler answers: `kind` with 200, and a Problem for each error."""
 
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-        documented = document_response(kind, 200)(handler)
-        for status in sorted({ERRORS[code].http_status for code in errors}):
-            documented = document_response(Problem, status)(documented)
-        return documented
+        return _fails(*errors)(document_response(kind, 200)(handler))
 
     return decorate
+
+
+def _fails(
+    *errors: ErrorCode,
+) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+        for status in sorted({ERRORS[code].http_status for code in errors}):
+            handler = document_response(Problem, status)(handler)
+        return handler
+
+    return decorate
+
+
+async def read_body() -> bytes:
+    """The request's body. Raises what becomes BODY_TOO_LARGE, or RequestTimeout."""
+    data = await request.get_data()
+    assert isinstance(data, bytes)
+    g.body_is_read = True
+    return data
+
+
+def close_behind_unread_bodies(app: Quart) -> None:
+    """An answer that was given before the whole body came (no token, too large) ends the
+    connection: what is still to come must not be taken for, nor delay, a next request."""
+
+    @app.after_request
+    async def close_behind(response: Response) -> Response:
+        has_body = request.content_length or "Transfer-Encoding" in request.headers
+        if has_body and not g.get("body_is_read", False):
+            response.headers["Connection"] = "close"
+        return response
 
 
 def json(value: Any) -> Response:

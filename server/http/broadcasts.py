@@ -35,13 +35,7 @@ def blueprint(services: Services) -> Blueprint:
     @broadcasts.post("/rooms/<room_id>/broadcast")
     @allow(services.authority, Role.MODEL, Role.SERVICE)
     @accepts(BroadcastBody)
-    @answers(
-        BroadcastStarted,
-        *_ERRORS,
-        ErrorCode.MALFORMED_FRAME,
-        ErrorCode.BODY_TOO_LARGE,
-        ErrorCode.INVALID_FIELD,
-    )
+    @answers(BroadcastStarted, *_ERRORS)
     async def start_broadcast(body: BroadcastBody, room_id: str) -> Response:
         """Go live"""
         own_room(room_id)

@@ -76,7 +76,7 @@ def blueprint(services: Services, socket_url: str) -> Blueprint:
 
     @demo.post("/tokens")
     @accepts(DemoTokenBody)
-    @answers(DemoToken, ErrorCode.MALFORMED_FRAME, ErrorCode.USER_UNKNOWN, ErrorCode.INVALID_FIELD)
+    @answers(DemoToken, ErrorCode.USER_UNKNOWN)
     async def demo_token(body: DemoTokenBody) -> Response:
         """A token for a demo page
 

@@ -37,13 +37,10 @@ def blueprint(services: Services) -> Blueprint:
     @accepts(PreferencesBody)
     @answers(
         Preferences,
-        ErrorCode.MALFORMED_FRAME,
         ErrorCode.TOKEN_INVALID,
         ErrorCode.FORBIDDEN,
         ErrorCode.ROOM_UNKNOWN,
         ErrorCode.PREFERENCE_HIDDEN,
-        ErrorCode.BODY_TOO_LARGE,
-        ErrorCode.INVALID_FIELD,
         ErrorCode.ROOM_BUSY,
     )
     async def put_preferences(body: PreferencesBody, room_id: str) -> Response:

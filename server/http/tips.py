@@ -33,14 +33,11 @@ def blueprint(services: Services) -> Blueprint:
     @accepts(TipBody)
     @answers(
         TipReceipt,
-        ErrorCode.MALFORMED_FRAME,
         ErrorCode.TOKEN_INVALID,
         ErrorCode.INSUFFICIENT_TOKENS,
         ErrorCode.FORBIDDEN,
         ErrorCode.ROOM_UNKNOWN,
         ErrorCode.TIP_CONFLICT,
-        ErrorCode.BODY_TOO_LARGE,
-        ErrorCode.INVALID_FIELD,
         ErrorCode.RATE_LIMITED,
         ErrorCode.LEDGER_UNAVAILABLE,
     )

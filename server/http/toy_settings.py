@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 import trio
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_request
 
 from actors.ports import ModelRecord
@@ -18,7 +18,7 @@ from protocol.toy_settings import (
     difference,
 )
 from server.auth import Role
-from server.http.body import answers, json
+from server.http.body import answers, json, read_body
 from server.http.guard import allow, caller
 from server.http.problem import ManyRefused
 from server.services import Services
@@ -112,7 +112,7 @@ async def _model(services: Services, model_id: str) -> ModelRecord:
 
 async def _change() -> dict[str, Any]:
     try:
-        change = msgspec.json.decode(await request.get_data(), type=dict[str, Any])
+        change = msgspec.json.decode(await read_body(), type=dict[str, Any])
     except msgspec.ValidationError as error:
         raise Refused(ErrorCode.INVALID_FIELD, detail="The body must be an object.") from error
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:

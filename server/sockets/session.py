@@ -42,6 +42,9 @@ from server.sockets.fan_out import FanOut
 from server.sockets.limits import SocketLimits
 from server.sockets.rate_limit import FloodGate, TokenBucket
 
+STOPS_PER_S: Final = 5.0
+STOPS_BURST: Final = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPorts:
@@ -91,6 +94,7 @@ class Session:
         "_room",
         "_room_id",
         "_socket",
+        "_stops",
     )
 
     def __init__(
@@ -105,6 +109,7 @@ class Session:
         self._ports = ports
         self._codec: Codec = connection.codec
         self._bucket = TokenBucket(limits.frames_per_s, limits.frames_burst, trio.current_time())
+        self._stops = TokenBucket(STOPS_PER_S, STOPS_BURST, trio.current_time())
         self._flood = FloodGate(limits.flood_refusals_max, limits.flood_window_s)
         self._bad_frames = 0
         # The next are set once `connect` is accepted; the frame itself, with its token, is not
@@ -141,19 +146,26 @@ class Session:
         """None: what came was refused and answered."""
         message = await self._socket.get_message()
         now_s = trio.current_time()
-        wait_s = self._bucket.take(now_s)
+        frame, refusal = self._decode(message)
+        # Stop overtakes every limit but its own, which keeps stops from being a way to flood.
+        bucket = self._stops if isinstance(frame, StopToys) else self._bucket
+        wait_s = bucket.take(now_s)
         if wait_s > 0:
             if self._flood.refused(now_s):
                 raise _Ended(CloseCode.FLOOD)
-            refusal = Refusal(ErrorCode.RATE_LIMITED)
-            self._answer_error(self._codec.ref_of(message), refusal, wait_s)
+            limited = Refusal(ErrorCode.RATE_LIMITED, retry_after_s=wait_s)
+            self._answer_error(self._codec.ref_of(message), limited)
             return None
-        try:
-            return self._codec.decode(message)
-        except Refused as refused:
-            self._answer_error(self._codec.ref_of(message), refused.refusal)
+        if refusal is not None:
+            self._answer_error(self._codec.ref_of(message), refusal)
             self._count_bad_frame()
-            return None
+        return frame
+
+    def _decode(self, message: bytes | str) -> tuple[ClientFrame | None, Refusal | None]:
+        try:
+            return self._codec.decode(message), None
+        except Refused as refused:
+            return None, refused.refusal
 
     # ---- connecting ----------------------------------------------------------------------
 
@@ -307,16 +319,14 @@ class Session:
 
     # ---- answers -------------------------------------------------------------------------
 
-    def _answer_error(
-        self, ref: int | None, refusal: Refusal, retry_after_s: float | None = None
-    ) -> None:
+    def _answer_error(self, ref: int | None, refusal: Refusal) -> None:
         answer = Error(
             ref=ref,
             code=refusal.code,
             text=refusal.text,
             retry=ERRORS[refusal.code].retry,
             field=refusal.field,
-            retry_after_s=retry_after_s,
+            retry_after_s=refusal.retry_after_s,
         )
         self._ports.delivery.send(self._connection.session_id, answer)
 

@@ -96,3 +96,11 @@ def blank(context: BrowserContext, static_site: str) -> Iterator[Page]:
     page.goto(f"{static_site}/")
     yield page
     assert errors == []
+
+
+@pytest.fixture
+def page(blank: Page) -> Page:
+    """The same, with a clock that stands still until a test moves it."""
+    blank.clock.install(time=0)
+    blank.clock.pause_at(1_000)
+    return blank

@@ -125,7 +125,7 @@ def test_a_second_page_of_the_model_is_refused_and_does_not_come_back(
     second = context.new_page()
     second.clock.install()
     sockets: list[Any] = []
-    second.on("websocket", sockets.append)
+    second.on("websocket", lambda socket: sockets.append(socket))
     second.goto(f"{demo.server.http_url}/demo/model")
     refused = second.get_by_test_id("refused")
     expect(refused).to_have_attribute("data-code", "4502")

@@ -44,13 +44,6 @@ def strength(page: Page) -> int:
     return int(page.evaluate("toy.strength"))
 
 
-@pytest.fixture
-def page(blank: Page) -> Page:
-    """Its clock stands still until a test moves it."""
-    blank.clock.install()
-    return blank
-
-
 def test_extension_takes_the_amount_first_and_plays_the_models_own_level(page: Page) -> None:
     page.evaluate(MODEL, "EXTENSION")
     page.evaluate(READY_EXTENSION)

@@ -53,13 +53,6 @@ def product(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def page(blank: Page) -> Page:
-    """Its clock stands still until a test moves it."""
-    blank.clock.install()
-    return blank
-
-
-@pytest.fixture
 def model_page(page: Page, product: str) -> Page:
     page.evaluate(MODEL, product)
     page.evaluate(ADAPT, product)

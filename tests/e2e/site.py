@@ -145,10 +145,13 @@ class Site:
 
     @contextmanager
     def socket(
-        self, subprotocol: str = MSGPACK, client: Client = websockets_client
+        self,
+        subprotocol: str = MSGPACK,
+        client: Client = websockets_client,
+        url: str | None = None,
     ) -> Iterator[Member]:
         """Connected to the port, not to the room."""
-        with client(self.socket_url, subprotocol) as socket:
+        with client(url or self.socket_url, subprotocol) as socket:
             yield Member(socket)
 
     @contextmanager

@@ -37,6 +37,7 @@ from server.sockets.listener import SocketServer, serve_sockets
 
 ROOM = "room-1"
 ORIGIN = "https://rooms.example"
+TEST_TIMEOUT_S = 30
 SECRET = b"0123456789abcdef0123456789abcdef"
 
 
@@ -297,9 +298,16 @@ def start_house(nursery: trio.Nursery) -> StartHouse:
             members=rooms,
             delivery=delivery,
         )
+        nursery.start_soon(_hang_is_a_failure)
         return House(await nursery.start(serve), delivery, rooms, authority)
 
     return start
+
+
+async def _hang_is_a_failure() -> None:
+    """A test that waits for what never comes ends with an error, which pytest-trio hands on."""
+    await trio.sleep(TEST_TIMEOUT_S)
+    raise trio.TooSlowError
 
 
 @pytest.fixture

@@ -227,13 +227,13 @@ async def test_a_foreign_client_reads_all_while_it_pings(house: House) -> None:
 async def test_a_silent_member_is_closed_and_one_that_answers_pings_stays(
     start_house: StartHouse,
 ) -> None:
-    house = await start_house(heartbeat_s=0.1)
+    house = await start_house(heartbeat_s=0.25)
     async with house.member() as living, await house.raw_member() as silent:
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             frames = list(server_frames(await rest_of(silent)))
             opcodes = [opcode for opcode, _ in frames]
             assert opcodes[:-1] == [9] * (len(opcodes) - 1)
-            assert len(opcodes) > 2
+            assert len(opcodes) >= 2
             assert int.from_bytes(frames[-1][1][:2], "big") == CloseCode.HEARTBEAT_LOST
             await living.say(Tip(2, "t-1", "b-1", 1))
             assert await living.hear() == Ok(2)

@@ -1,6 +1,7 @@
 """The HTTP upgrade, its limits and its timeouts."""
 
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 from trio_websocket import ConnectionClosed
@@ -93,8 +94,10 @@ async def test_the_allowed_origin_is_let_in(house: House) -> None:
     ],
 )
 async def test_what_is_no_upgrade_ends_at_once(house: House, request_bytes: bytes) -> None:
-    with trio.fail_after(5):
+    with trio.fail_after(5), structlog.testing.capture_logs() as logs:
         answer = await house.answer_to(request_bytes)
+        await trio.testing.wait_all_tasks_blocked()
+    assert logs == []
     assert answer.startswith(b"HTTP/1.1 4") or answer == b""
     async with house.member():
         assert len(house.delivery) == 1

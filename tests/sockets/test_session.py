@@ -1,12 +1,11 @@
 """What a member may say, and what is answered to the rest."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import structlog.testing
-import trio
+import trio.testing
 from trio_websocket import ConnectionClosed
 
 from actors.room.messages import MemberFrame, TierChanged
@@ -273,6 +272,27 @@ async def test_a_breach_of_the_protocol_is_told_and_harms_nobody(
     assert logs == []
 
 
+async def test_a_ping_behind_a_message_that_was_too_long_is_no_fault_of_ours(
+    start_house: StartHouse,
+) -> None:
+    house = await start_house(message_bytes_max=1000)
+    with structlog.testing.capture_logs() as logs:
+        async with await house.raw_member() as stream:
+            await stream.send_all(client_frame(0x81, b"x" * 1001) + client_frame(0x89, b"ping"))
+            assert (await rest_of(stream))[2:4] == (1009).to_bytes(2, "big")
+        await house.room.until(lambda: len(house.room.left) == 1)
+        await trio.testing.wait_all_tasks_blocked()
+    assert logs == []
+
+
+async def test_one_who_is_closed_while_sending_hears_why_instead_of_a_reset(house: House) -> None:
+    async with await house.raw_member() as stream:
+        await stream.send_all(client_frame(0x81, b"x" * 3_000_000))
+        answer = await stream.receive_some(1000)
+        assert answer[2:4] == (1009).to_bytes(2, "big")
+        assert await stream.receive_some(1) == b""
+
+
 async def test_what_was_said_before_the_end_still_counts(house: House) -> None:
     async with await house.raw_member() as stream:
         tips = [
@@ -321,6 +341,21 @@ async def test_above_the_rate_is_refused_with_when_to_try_again(start_house: Sta
         assert isinstance(error, Error)
         assert (error.ref, error.code) == (None, ErrorCode.RATE_LIMITED)
     assert len(house.room.told) == 2
+
+
+async def test_stop_overtakes_the_rate(start_house: StartHouse) -> None:
+    house = await start_house(frames_burst=1, frames_per_s=0.1)
+    async with house.member() as client:
+        await client.say(tip(2))
+        error = await client.hear()
+        assert isinstance(error, Error)
+        assert error.code is ErrorCode.RATE_LIMITED
+        for ref in range(3, 14):
+            await client.say(StopToys(ref))
+        refused = await client.hear()
+        assert isinstance(refused, Error)
+        assert (refused.ref, refused.code) == (13, ErrorCode.RATE_LIMITED)
+    assert len(house.room.first) == 10
 
 
 async def test_a_flood_closes(start_house: StartHouse) -> None:
@@ -434,9 +469,3 @@ async def test_frames_reach_the_room_with_their_session(house: House) -> None:
         await house.room.until(lambda: len(house.room.told) == 1)
         session_id = house.room.joins[0].session_id
         assert house.room.told == [MemberFrame(session_id, ResumeToys(2))]
-
-
-@pytest.fixture(autouse=True)
-async def _in_time() -> AsyncIterator[None]:
-    with trio.fail_after(10):
-        yield

@@ -35,6 +35,8 @@ async function start() {
   });
   const feed = new Feed();
   let queue = { waiting: 0, playing: null, paused: false, nextInS: null };
+  /** As the model chose it, until the room's own state has come. */
+  let askedSyncMode = null;
   let alertText = null;
 
   const refresh = page(template);
@@ -57,11 +59,15 @@ async function start() {
     if (started !== undefined && mode !== integration) switchTo(mode);
   };
 
-  const choose = (viewerSyncMode) => {
+  const chooseSyncMode = async (viewerSyncMode) => {
     say(null);
-    patch(`/models/${client.room.modelId}/settings`, { viewerSyncMode })
-      .catch((error) => say(error.message))
-      .then(refresh);
+    askedSyncMode = viewerSyncMode;
+    try {
+      await patch(`/models/${client.room.modelId}/settings`, { viewerSyncMode });
+    } catch (error) {
+      askedSyncMode = null;
+      say(error.message);
+    }
   };
 
   document.addEventListener("keydown", (event) => {
@@ -74,6 +80,7 @@ async function start() {
   for (const type of ["status", "snapshot", "roomChanged", "presenceChanged", "selfChanged"]) {
     client.addEventListener(type, refresh);
   }
+  client.addEventListener("roomChanged", () => (askedSyncMode = null));
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -107,7 +114,7 @@ async function start() {
         <div class="column">${toyCard(room)} ${feed.template()}</div>
         <div class="column">
           ${broadcastCard({ room, integration, online: status.state === "online", goLive, end: () => ask({ type: "endBroadcast" }) })}
-          ${queueCard()} ${syncCard({ room, choose })} ${levelsCard(levels)}
+          ${queueCard()} ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })} ${levelsCard(levels)}
         </div>
       </div>
       ${stopBar(room)}

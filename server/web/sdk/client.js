@@ -17,9 +17,10 @@ import { CLOSES, reconnects } from "./codes.js";
 const ANSWER_TIMEOUT_MS = 10_000;
 /** A connection that lasted this long was good: the next loss starts again with short waits. */
 const STABLE_AFTER_MS = 10_000;
-/** How long before its end a token is replaced. */
+/** How long before its end a token is replaced, or half its life if that is less; but not more
+ * often than the floor, should an issuer give tokens that end at once. */
 const TOKEN_MARGIN_MS = 60_000;
-const TOKEN_RETRY_MS = 15_000;
+const TOKEN_REFRESH_FLOOR_MS = 5_000;
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
 /** What a lost connection without a close frame looks like (RFC 6455, never on the wire). */
@@ -277,7 +278,7 @@ export class TiproomClient extends EventTarget {
     this.#serverOffsetMs = snapshot.serverTime - Date.now();
     ({ room: this.room, self: this.self, viewers: this.viewers } = snapshot);
     this.#stableTimer = setTimeout(() => (this.#attempt = 0), STABLE_AFTER_MS);
-    this.#planTokenRefresh(this.#tokenLeftMs() - TOKEN_MARGIN_MS);
+    this.#planTokenRefresh();
     this.#setStatus({ state: "online" });
     if (this.#settings !== undefined) this.#report("reportSettings", { settings: this.#settings });
     if (this.#toys !== null) this.#report("reportToys", { toys: this.#toys });
@@ -323,9 +324,11 @@ export class TiproomClient extends EventTarget {
     return expiresAtMs === undefined ? TIMER_MAX_MS : expiresAtMs - this.serverNowMs();
   }
 
-  #planTokenRefresh(inMs) {
+  #planTokenRefresh() {
     clearTimeout(this.#tokenTimer);
-    const waitMs = Math.min(Math.max(inMs, 0), TIMER_MAX_MS);
+    const leftMs = this.#tokenLeftMs();
+    const marginMs = Math.min(TOKEN_MARGIN_MS, leftMs / 2);
+    const waitMs = Math.min(Math.max(leftMs - marginMs, TOKEN_REFRESH_FLOOR_MS), TIMER_MAX_MS);
     this.#tokenTimer = setTimeout(() => this.#refreshToken(), waitMs);
   }
 
@@ -334,11 +337,11 @@ export class TiproomClient extends EventTarget {
       const credentials = await this.#options.fetchCredentials();
       await this.request({ type: "refreshToken", token: credentials.token });
       this.#credentials = credentials;
-      this.#planTokenRefresh(this.#tokenLeftMs() - TOKEN_MARGIN_MS);
+      this.#planTokenRefresh();
     } catch (error) {
       console.warn("tiproom: the token could not be refreshed", error);
       // The server closes with TOKEN_EXPIRED at the end; until then there is time to try again.
-      if (this.status.state === "online") this.#planTokenRefresh(TOKEN_RETRY_MS);
+      if (this.status.state === "online") this.#planTokenRefresh();
     }
   }
 

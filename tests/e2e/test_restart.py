@@ -1,0 +1,82 @@
+"""Stopping and starting again: members are told, and what was there is there again."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.site import FIRST_TOKENS, Site, new_tip_id, running_site
+from tests.server_process import start_demo
+
+STOP_TIMEOUT_S = 5.0
+
+pytestmark = pytest.mark.slow  # each test starts servers of its own
+
+
+def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path) -> None:
+    """Members who are connected, one of them in the middle of an activation."""
+    tip_id = new_tip_id()
+    with running_site(data_dir) as site:
+        with site.model() as model, site.viewer("jo", toy=True) as jo:
+            site.change_platform(lovenseMinTipForActivation=12)
+            site.change_model(viewerSyncMode="SHARED_MOMENT")
+            assert jo.ask("setPreferences", reactToMyTips=True)["type"] == "ok"
+            first = jo.tip(tip_id, 15)
+            broadcast_id, token = jo.broadcast_id, site.demo_token("jo")
+            for member in (model, jo):
+                member.run(member.until("command", tipId=tip_id))
+            jo.until("activationChanged", tipId=tip_id, state="done")
+        with site.viewer("jo") as jo, site.viewer("alex") as alex:
+            began_s = time.monotonic()
+            assert site.server.stop() == 0
+            stopped_s = time.monotonic() - began_s
+            assert stopped_s < STOP_TIMEOUT_S
+            assert (jo.closed().code, alex.closed().code) == (4000, 4000)
+        assert [line for line in site.server.log if line.get("level") == "error"] == []
+
+        began_s = time.monotonic()
+        site.server.restart()
+        ready_s = time.monotonic() - began_s
+        print(f"stopped in {stopped_s:.1f} s, ready again in {ready_s:.1f} s")
+
+        with site.viewer("jo") as jo:
+            assert jo.snapshot["self"]["balance"] == FIRST_TOKENS - 15
+            assert jo.snapshot["self"]["reactToMyTips"] is True
+            assert jo.broadcast_id == broadcast_id
+            assert jo.snapshot["room"]["viewerSyncMode"] == "SHARED_MOMENT"
+            assert jo.tip(tip_id, 15)["result"] == first["result"]
+        platform = site.request("GET", "/admin/settings", "admin").json()
+        assert platform["lovenseMinTipForActivation"] == 12
+        # The demo's secret is kept, too: a token of before is still good.
+        assert site.request("GET", "/preferences", bearer=token).status_code == 200
+        with site.model() as model:
+            assert model.so_far("command") == []
+        done = {each["consumer"]: each["done"] for each in site.trace(tip_id)["consumers"]}
+        assert done == {"room": True, "loyalty": True}
+
+
+def test_an_own_demo_secret_is_made_once_and_for_this_user_alone(data_dir: Path) -> None:
+    server = start_demo(data_dir)
+    path = data_dir / "demo-token-secret"
+    secret = path.read_bytes()
+    assert len(secret) >= 32
+    assert path.stat().st_mode & 0o077 == 0
+    assert server.stop() == 0
+    server.restart()
+    assert path.read_bytes() == secret
+    assert server.stop() == 0
+
+
+def test_an_existing_postgresql_is_used(data_dir: Path, empty_database_dsn: str) -> None:
+    """And survives the server; nothing is started in the data folder."""
+    tip_id = new_tip_id()
+    with running_site(data_dir, DATABASE_URL=empty_database_dsn) as site:
+        with site.viewer("alex") as alex:
+            first = alex.tip(tip_id, 5)
+            assert first["type"] == "ok"
+        assert not (data_dir / "postgres").exists()
+        site.server.kill()
+        site.server.restart()
+        again = Site(site.server)
+        with again.http, again.viewer("alex") as alex:
+            assert alex.tip(tip_id, 5) == first
