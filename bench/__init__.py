@@ -2,10 +2,12 @@
 
 scenario_room     1,000 viewers and the model's page in one room of the real server, tips arriving
 scenario_fan_out  one event to 1,000 members as fast as they take it: our fan-out, and a naive one
+tip_life          what the client and the audit know of each tip
 load              the load client: one epoll loop over raw sockets, which also measures itself
 websocket         the client's side of RFC 6455, as little of it as a load client needs
 server, peers     the processes under load
-placement         which process runs on which core, what each used, what else the machine did
+room_setup        wallets, tip menu, tokens
+placement, meter  which process runs on which core, what each used, what else the machine did
 distribution      percentiles
 report, picture   results as JSON, as a table, as a picture
 

@@ -1,12 +1,13 @@
 """The picture of a run: percentiles, the course of the measured time, fan-out beside the naive."""
 
+import math
 from pathlib import Path
 from typing import Any, Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.distribution import Distribution
 from bench.results import FanOutResult, RoomResult, Run
@@ -20,6 +21,12 @@ ROSE: Final = "#d1426f"
 AMBER: Final = "#d98a1f"
 GREEN: Final = "#2b8a6e"
 
+_LEFT: Final = 0.04
+_WIDTH: Final = 0.93
+_GAP: Final = 0.055
+_COLUMN: Final = (_WIDTH - 2 * _GAP) / 3
+"""Of the figure's width."""
+
 _STYLE: Final[Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
@@ -31,7 +38,7 @@ _STYLE: Final[Any] = {
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
-    "axes.titlepad": 12,
+    "axes.titlepad": 20,
     "xtick.color": QUIET,
     "ytick.color": QUIET,
     "xtick.major.size": 0,
@@ -47,53 +54,48 @@ def draw(run: Run, path: Path) -> None:
     room = run.room
     assert room is not None
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(13, 8.4), dpi=150, facecolor="white")
-        rows = figure.add_gridspec(
-            2, 6, height_ratios=(1.12, 1), left=0.045, right=0.975, top=0.84, bottom=0.115,
-            hspace=0.5, wspace=0.9,
-        )  # fmt: skip
+        figure = Figure(figsize=(13, 8.2), dpi=150, facecolor="white")
+        wide = _WIDTH if not run.fan_out else 2 * _COLUMN + _GAP
+        _draw_percentiles(figure.add_axes((_LEFT, 0.49, wide, 0.31)), room)
+        third = _LEFT + 2 * (_COLUMN + _GAP)
         if run.fan_out:
-            _draw_percentiles(figure.add_subplot(rows[0, :4]), room)
-            _draw_fan_out(figure.add_subplot(rows[0, 4:]), run.fan_out)
-        else:
-            _draw_percentiles(figure.add_subplot(rows[0, :]), room)
-        _draw_settling(figure.add_subplot(rows[1, 0:2]), room)
-        _draw_frames(figure.add_subplot(rows[1, 2:4]), room)
-        _draw_cpu(figure.add_subplot(rows[1, 4:6]), room)
+            _draw_fan_out(figure.add_axes((third, 0.49, _COLUMN, 0.31)), run.fan_out)
+        for number, draw_timeline in enumerate((_draw_settling, _draw_frames, _draw_cpu)):
+            left = _LEFT + number * (_COLUMN + _GAP)
+            draw_timeline(figure.add_axes((left, 0.12, _COLUMN, 0.24)), room)
         _write_texts(figure, run, room)
         figure.savefig(path)
 
 
 def _write_texts(figure: Figure, run: Run, room: RoomResult) -> None:
-    figure.text(0.025, 0.945, "Tiproom under load", fontsize=19, fontweight="bold")
+    figure.text(_LEFT, 0.935, "Tiproom under load", fontsize=19, fontweight="bold")
     figure.text(
-        0.025,
-        0.908,
-        f"one room, {room.viewers:,} viewers, {room.tips_per_s:g} tips a second for "
-        f"{room.seconds:g} s, every tip settled on disk and announced to everyone",
-        fontsize=11,
+        _LEFT,
+        0.9,
+        f"one room, {room.viewers:,} viewers, {room.tips_per_s:g} tips a second, each settled on "
+        "disk and shown to all",
+        fontsize=10.5,
         color=QUIET,
     )
     missing = room.notices_due - room.notices_delivered
-    failed = sum(room.failures.values())
     facts = (
         (f"{room.tips_settled:,}", "tips settled"),
-        (f"{room.notices_delivered / 1e6:.2f} M", f"notices delivered, {missing:,} missing"),
+        (f"{room.notices_delivered / 1e6:.2f} M", f"notices, {missing:,} missing"),
         (f"{room.memory.idle_per_viewer / 1024:.1f} kB", "per idle viewer"),
-        (f"{failed:,}", "failures"),
+        (f"{sum(room.failures.values()):,}", "failures"),
     )
-    for (value, label), at in zip(facts, (0.585, 0.685, 0.835, 0.93), strict=True):
-        figure.text(at, 0.945, value, fontsize=15, fontweight="bold", ha="left")
-        figure.text(at, 0.915, label, fontsize=8.5, color=QUIET, ha="left")
-    machine, noise = run.machine, room.others_cpu_percent
+    for number, (value, label) in enumerate(facts):
+        left = _LEFT + _WIDTH - (len(facts) - number) * 0.098 + 0.03
+        figure.text(left, 0.937, value, fontsize=15, fontweight="bold")
+        figure.text(left, 0.909, label, fontsize=8.5, color=QUIET)
+    machine = run.machine
     figure.text(
-        0.025,
-        0.026,
-        f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python}. "
-        f"Server on core {run.placement.server[0]}; PostgreSQL and the load client elsewhere. "
-        f"Other processes took {noise:.0f} % of a core. "
-        f"Seed {run.seed}, {run.started_at_utc[:16].replace('T', ' ')} UTC.",
-        fontsize=8.5,
+        _LEFT,
+        0.022,
+        f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python}; "
+        f"server alone on core {run.placement.server[0]}; processes outside the bench took "
+        f"{room.others_cpu_percent:.0f} % of a core; seed {run.seed}, {run.started_at_utc[:10]}",
+        fontsize=8,
         color=QUIET,
     )
 
@@ -125,34 +127,46 @@ def _draw_percentiles(axes: Axes, room: RoomResult) -> None:
                     _short(value), (value, at), xytext=(0, 9), textcoords="offset points",
                     ha="center", fontsize=9, color=color, fontweight="bold",
                 )  # fmt: skip
-    axes.set_yticks(range(len(rows)), [name for name, _ in rows], color=INK, fontsize=10)
+        axes.text(
+            0, at, f"{rows[at][0]}", transform=axes.get_yaxis_transform(), fontsize=10, va="center"
+        )
+    low, high = axes.get_xlim()
+    # A third of the width is for the names.
+    axes.set_xlim(low * (low / high) ** 0.45, high * 1.2)
+    axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.xaxis.set_major_locator(FixedLocator(_round_values(low * 0.9, high * 1.1)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axes.grid(axis="x", which="major")
+    axes.grid(axis="x")
+    axes.set_axisbelow(True)
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.spines["left"].set_visible(False)
-    axes.margins(x=0.08)
+    axes.spines["bottom"].set_visible(False)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, columnspacing=1.2,
                 handletextpad=0.1)  # fmt: skip
 
 
 def _draw_fan_out(axes: Axes, results: list[FanOutResult]) -> None:
     base = results[-1].frames_per_s
-    axes.set_title("Fan-out alone, frames per second")
+    axes.set_title("Fan-out alone, frames a second")
     for at, each in enumerate(results):
         color = BLUE if at == 0 else PALE_BLUE
         axes.barh(at, each.frames_per_s, height=0.42, color=color)
         axes.text(0, at - 0.32, each.server, fontsize=10, va="bottom")
-        ratio = f"   {each.frames_per_s / base:.0f} times" if at + 1 < len(results) else ""
+        ratio = (
+            f" a second, {each.frames_per_s / base:.0f} x the naive"
+            if at + 1 < len(results)
+            else ""
+        )
         axes.text(
             0, at + 0.27,
-            f"{each.frames_per_s:,.0f}{ratio}   {each.cpu_s_per_million_frames:.1f} s CPU per "
-            "million",
+            f"{each.frames_per_s:,.0f}{ratio}; {each.cpu_s_per_million_frames:.1f} s CPU a million",
             fontsize=9, va="top", color=QUIET,
         )  # fmt: skip
     axes.set_ylim(len(results) - 0.3, -0.65)
     axes.set_yticks([])
     axes.set_xticks([])
-    axes.spines["bottom"].set_visible(False)
+    axes.spines[["bottom", "left"]].set_visible(False)
 
 
 def _draw_settling(axes: Axes, room: RoomResult) -> None:
@@ -189,18 +203,25 @@ def _draw_cpu(axes: Axes, room: RoomResult) -> None:
 
 
 def _finish_timeline(axes: Axes, room: RoomResult) -> None:
-    """From 0, with head-room for the legend."""
+    """From 0; the legend above, where no line can cross it."""
     axes.set_xlim(1, max(room.seconds, 2))
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.25)
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
     axes.set_xlabel("seconds")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="y")
     axes.spines["left"].set_visible(False)
-    axes.legend(loc="upper left", ncols=3, fontsize=8.5, handlelength=1.2, borderaxespad=0.2,
-                columnspacing=1.2)  # fmt: skip
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.99), ncols=3, fontsize=8.5, handlelength=1.2,
+                borderaxespad=0, borderpad=0, columnspacing=1.2)  # fmt: skip
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """1, 2, 5, 10, 20 ... within a range above 0: the ticks of a logarithmic axis."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    values = (step * 10.0**decade for decade in decades for step in (1, 2, 5))
+    return [value for value in values if low <= value <= high]
 
 
 def _short(value: float) -> str:
     """Two significant figures are enough in a picture."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

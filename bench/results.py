@@ -94,14 +94,12 @@ class FanOutResult(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     members: int
     seconds: float
+    frame_bytes: int
     frames_per_s: float
     cpu_s_per_million_frames: float
     server_cpu_percent: float
     client_cpu_percent: float
     others_cpu_percent: float
-    client_read_lag: Distribution
-    spread: Distribution
-    """From the first member's receipt of an event to the last member's."""
     failures: dict[str, int]
 
 

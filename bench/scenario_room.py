@@ -13,9 +13,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-from bench.distribution import Distribution, distribution
+from bench.distribution import distribution
 from bench.load import NS_PER_S, LoadClient, Member, Seen
 from bench.meter import Meter, Used
 from bench.placement import cpu_s, rss_bytes
@@ -23,6 +23,7 @@ from bench.progress import Progress
 from bench.results import ClientHealth, Connecting, Memory, RoomResult, Second
 from bench.room_setup import QUIET_AMOUNT_MAX, VIBRATING_AMOUNT, TokenBooth
 from bench.server import BenchFailed, DatabaseProcess, ServerProcess
+from bench.tip_life import SentTip, between, missing, tip_to_activated
 from protocol.codec import MSGPACK
 from protocol.frames import (
     ActivationChanged,
@@ -47,7 +48,7 @@ JOINS_AT_ONCE: Final = 64
 JOIN_TIMEOUT_S: Final = 60.0
 IDLE_S: Final = 2.0
 WARM_UP_S: Final = 3.0
-DRAIN_TIMEOUT_S: Final = 5.0
+DRAIN_TIMEOUT_S: Final = 15.0
 LEVEL_S: Final = 0.1
 """How long the model's only level plays."""
 
@@ -60,20 +61,6 @@ _TOY: Final = ReportedToy(id="t1", name="lush", toy_type="lush", status="on", ba
 _SETTINGS: Final = ReportedSettings(
     levels={"level1": {"min": 1, "max": "infinity", "time": LEVEL_S, "vLevel": 10}}
 )
-
-
-@dataclass(slots=True)
-class SentTip:
-    """One tip's life as the client saw it: time.perf_counter_ns; `sent_at_utc` by the wall clock,
-    which the server on the same machine shares."""
-
-    tip_id: str
-    vibrates: bool
-    sent_ns: int
-    sent_at_utc: datetime
-    settled_ns: int | None = None
-    command_ns: int | None = None
-    done_ns: int | None = None
 
 
 @dataclass(frozen=True)
@@ -176,7 +163,8 @@ class RoomScenario:
             case Command():
                 self._on_command(member, frame, now_ns)
             case ActivationChanged(tip_id=tip_id, state="done"):
-                self._tips[tip_id].done_ns = now_ns
+                if (tip := self._tips.get(tip_id)) is not None:
+                    tip.done_ns = now_ns
             case _:
                 pass  # the balance, the gates, the model's queue: for people
 
@@ -199,11 +187,11 @@ class RoomScenario:
         self._join_next()
 
     def _on_command(self, member: Member, command: Command, now_ns: int) -> None:
-        tip = self._tips[command.tip_id]
-        if tip.command_ns is not None:
-            self._client.failures["command came twice"] += 1
-            return
-        tip.command_ns = now_ns
+        tip = self._tips.get(command.tip_id)
+        if command.attempt > 1:  # a page answers again, and runs nothing again
+            self._client.failures["command sent again"] += 1
+        elif tip is not None:  # else it is late, and of the warm-up
+            tip.command_ns = now_ns
         self._client.send(member, CommandAccepted(command.command_id))
         self._client.send(member, CommandActivated(command.command_id))
 
@@ -377,8 +365,11 @@ class RoomScenario:
         load, used = self._load, measured.used
         tips, notices = list(self._tips.values()), self._notices()
         settled = sum(1 for tip in tips if tip.settled_ns is not None)
-        to_activated = self._trace_activations(tips)
-        self._count_missing(tips, notices)
+        self._progress.step("the audit of each vibrating tip")
+        to_activated = tip_to_activated(tips, self._server, self._client.failures)
+        self._client.failures.update(missing(tips, notices, self._client, self._members))
+        if self._asked:
+            self._client.failures["tip without an answer"] += len(self._asked)
         frames_per_s = measured.frames / used.seconds
         before, after = measured.metrics_before, measured.metrics_after
         batches = after[_BATCHES] - before[_BATCHES]
@@ -391,11 +382,11 @@ class RoomScenario:
             tips_settled=settled,
             tips_per_commit=(after[_SETTLED] - before[_SETTLED]) / batches if batches else 0.0,
             connecting=filled.connecting,
-            tip_to_settled=_between(tips, "sent_ns", "settled_ns"),
-            tip_to_command=_between(tips, "sent_ns", "command_ns"),
-            settled_to_command=_between(tips, "settled_ns", "command_ns"),
+            tip_to_settled=between(tips, "sent_ns", "settled_ns"),
+            tip_to_command=between(tips, "sent_ns", "command_ns"),
+            settled_to_command=between(tips, "settled_ns", "command_ns"),
             tip_to_activated=to_activated,
-            tip_to_done=_between(tips, "sent_ns", "done_ns"),
+            tip_to_done=between(tips, "sent_ns", "done_ns"),
             fan_out_spread=distribution(seen.last_ns - seen.first_ns for seen in notices),
             notices_due=settled * self._members,
             notices_delivered=sum(seen.count for seen in notices),
@@ -416,54 +407,6 @@ class RoomScenario:
             failures=dict(self._client.failures),
             timeline=self._seconds,
         )
-
-    def _trace_activations(self, tips: list[SentTip]) -> Distribution:
-        """From the client's send to the moment the audit gives for ACTIVATED; both are the wall
-        clock of this machine."""
-        self._progress.step("the audit of each vibrating tip")
-        durations_ns: list[int] = []
-        for tip in tips:
-            if not tip.vibrates or tip.settled_ns is None:
-                continue
-            at_utc = _activated_at(self._server.get(f"/admin/tips/{tip.tip_id}"))
-            if at_utc is None:
-                self._client.failures["not ACTIVATED in the audit"] += 1
-            else:
-                durations_ns.append(round((at_utc - tip.sent_at_utc).total_seconds() * NS_PER_S))
-        return distribution(durations_ns)
-
-    def _count_missing(self, tips: list[SentTip], notices: list[Seen]) -> None:
-        """What should have come and did not, each kind by its name. Every member must have each
-        notice once: neither the sum over members nor the one over notices may differ."""
-        settled = [tip for tip in tips if tip.settled_ns is not None]
-        missing = {
-            "tip without an answer": len(self._asked),
-            "settled tip without its notice": len(settled) - len(notices),
-            "notice not at every member": sum(1 for seen in notices if seen.count != self._members),
-            "member without every event": sum(
-                1 for member in self._client.members() if member.events != len(self._client.seen())
-            ),
-            "member lost": self._members - len(self._client.members()),
-            "no command": sum(1 for tip in settled if tip.vibrates and tip.command_ns is None),
-            "not done at the tipper": sum(
-                1 for tip in settled if tip.vibrates and tip.done_ns is None
-            ),
-        }
-        self._client.failures.update({kind: count for kind, count in missing.items() if count})
-
-
-def _activated_at(trace: Any) -> datetime | None:
-    """From `GET /admin/tips/{tipId}`: when the model's toy was known to react."""
-    for target in trace["targets"]:
-        if target["targetType"] == "MODEL_TOY" and target["state"] == "ACTIVATED":
-            return datetime.fromisoformat(target["at"])
-    return None
-
-
-def _between(tips: list[SentTip], early: str, late: str) -> Distribution:
-    """Over the tips that have both moments."""
-    pairs = ((getattr(tip, early), getattr(tip, late)) for tip in tips)
-    return distribution(end - begin for begin, end in pairs if None not in (begin, end))
 
 
 def _from_now(seconds: float) -> int:

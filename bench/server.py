@@ -21,6 +21,7 @@ from server.store.embedded import EmbeddedServer
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
 HTTP_TIMEOUT_S: Final = 30.0
+LOG_TAIL_CHARACTERS: Final = 2000
 
 
 class BenchFailed(Exception):
@@ -92,6 +93,8 @@ class ServerProcess:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             answer = response.read()
+        except OSError as error:
+            raise BenchFailed(f"{method} {path}: the server does not answer") from error
         finally:
             connection.close()
         if response.status != 200:
@@ -104,7 +107,7 @@ def run_server(
     data_dir: Path, cores: list[int], dsn: str, token_secret: str, admin_token: str
 ) -> Iterator[ServerProcess]:
     """Ready inside the block. Raises BenchFailed when it does not come up or does not stop
-    cleanly. What it logs is in `data_dir`/server.log."""
+    cleanly; a BenchFailed out of the block tells the end of its log, too."""
     data_dir.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [
@@ -117,14 +120,17 @@ def run_server(
         stderr=subprocess.PIPE,
         text=True,
     )
+    log = data_dir / "server.log"
     try:
         pin(process.pid, cores)
-        log = data_dir / "server.log"
         yield ServerProcess(process, _wait_until_ready(process, log), admin_token)
         process.send_signal(signal.SIGINT)
         status = process.wait(STOP_TIMEOUT_S)
         if status != 0:
-            raise BenchFailed(f"the server ended with status {status}; see {log}")
+            raise BenchFailed(f"the server ended with status {status}")
+    except BenchFailed as error:
+        said = log.read_text()[-LOG_TAIL_CHARACTERS:] if log.exists() else ""
+        raise BenchFailed(f"{error}\nthe end of the server's log:\n{said}") from error
     finally:
         if process.poll() is None:
             process.kill()
@@ -150,5 +156,5 @@ def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, An
 
     threading.Thread(target=read, args=[process.stderr], daemon=True).start()
     if not settled.wait(READY_TIMEOUT_S) or not found:
-        raise BenchFailed(f"the server did not come up; its log:\n{log.read_text()[-2000:]}")
+        raise BenchFailed("the server did not come up")
     return found

@@ -94,8 +94,8 @@ async def _migrated_store(dsn: str, bridge: Bridge) -> AsyncIterator[Store]:
             store = await stack.enter_async_context(open_store(dsn, bridge))
         except MigrationRefused as error:
             raise StartFailed(f"the database cannot be migrated: {error}") from error
-        except asyncpg.InterfaceError as error:
-            # Its text may quote the URL, and with it a password.
+        except (asyncpg.InterfaceError, ValueError) as error:
+            # A URL that cannot be read. Its text may quote the URL, and with it a password.
             raise StartFailed("the database cannot be used: check DATABASE_URL") from error
         except (StoreUnavailable, OSError, asyncpg.PostgresError) as error:
             what = str(error).partition("\n")[0] or type(error).__name__

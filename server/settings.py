@@ -52,7 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tip_bonus_percent: Annotated[int, Meta(ge=0, le=1000)] = 100
     """Loyalty points per hundred tokens of a plain tip."""
     shutdown_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 4.0
-    log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)$")] = "info"
+    log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)\Z")] = "info"
     sockets: SocketLimits = SocketLimits()
 
 

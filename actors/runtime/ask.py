@@ -25,8 +25,9 @@ class Ask(Generic[T]):
         self._answered.set()
 
     async def wait(self, timeout_s: float) -> T:
-        """The answer. Raises AskTimeout."""
+        """The answer; one that is there is taken even without any time left. Raises AskTimeout."""
         with trio.move_on_after(timeout_s):
             await self._answered.wait()
-            return self._result
-        raise AskTimeout
+        if not self._answered.is_set():
+            raise AskTimeout
+        return self._result

@@ -5,10 +5,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from itertools import count
+from typing import Final
 
 import trio
 
 from protocol.frames import TipNotice
+
+FIRST_OFFSET: Final = 1 << 16
+"""From here to 2^32 MessagePack takes the same five bytes: all frames are of one size."""
 
 Broadcast = Callable[[TipNotice], Awaitable[None]]
 
@@ -26,7 +30,7 @@ async def obey(port: int, broadcast: Broadcast) -> None:
 
 
 async def _broadcast_for_ever(broadcast: Broadcast) -> None:
-    for offset in count(1):
+    for offset in count(FIRST_OFFSET):
         await broadcast(
             TipNotice(
                 "0198c0f2-5a7e-7c3d-9b1a-2f4e6d8c0a12",

@@ -1,17 +1,26 @@
 """Who may call: a bearer token on every path but the few that say otherwise."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
+import msgspec
 from quart import g, request
 from quart_schema import security_scheme
 
 from protocol.errors import ErrorCode, Refused
+from protocol.tip_activated import Id
 from server.auth import Authority, Identity, Role
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_NO_SUCH: Final = {
+    "room_id": ErrorCode.ROOM_UNKNOWN,
+    "model_id": ErrorCode.USER_UNKNOWN,
+    "tip_id": ErrorCode.TIP_UNKNOWN,
+}
+"""Every id that a path carries, and the answer where there is none."""
 
 
 def bearer(authority: Authority) -> Identity:
@@ -26,7 +35,8 @@ def bearer(authority: Authority) -> Identity:
 def allow(
     authority: Authority, *roles: Role
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-    """Only these roles; the handler finds the caller by `caller()`."""
+    """Only these roles, and only ids in the path that can be ids; the handler finds the caller by
+    `caller()`."""
 
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         @security_scheme([{"bearer": []}])
@@ -35,12 +45,22 @@ def allow(
             identity = bearer(authority)
             if identity.role not in roles:
                 raise Refused(ErrorCode.FORBIDDEN)
+            _check_ids(kwargs)
             g.identity = identity
             return await handler(*args, **kwargs)
 
         return guarded
 
     return decorate
+
+
+def _check_ids(path_values: Mapping[str, Any]) -> None:
+    """What cannot be an id names nothing, and never reaches a room or the database."""
+    for name, value in path_values.items():
+        try:
+            msgspec.convert(value, Id)
+        except msgspec.ValidationError as error:
+            raise Refused(_NO_SUCH[name]) from error
 
 
 def caller() -> Identity:

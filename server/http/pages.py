@@ -5,6 +5,7 @@ from typing import Final
 from quart import Blueprint, Quart, Response, send_from_directory
 from quart_schema import hide
 
+from protocol.errors import ErrorCode, Refused
 from server.http.demo import WEB_DIR
 
 _MAX_AGE_S: Final = 0
@@ -17,7 +18,10 @@ def blueprint() -> Blueprint:
     @pages.get("/web/<path:name>")
     @hide
     async def web_file(name: str) -> Response:
-        return await send_from_directory(WEB_DIR, name, cache_timeout=_MAX_AGE_S)
+        try:
+            return await send_from_directory(WEB_DIR, name, cache_timeout=_MAX_AGE_S)
+        except OSError as error:  # a name longer than the file system takes
+            raise Refused(ErrorCode.NOT_FOUND) from error
 
     return pages
 

@@ -90,9 +90,8 @@ def blueprint(services: Services) -> Blueprint:
                 raise ManyRefused(new)
             changes = difference(model.settings, new)
             await store.save_model_settings(model_id, new, changes, caller().user_id)
-            for room_id in model.room_ids:
-                room = services.rooms.awake(room_id)
-                if room is not None:
+            for room in services.rooms:
+                if room.room_id in model.room_ids:
                     room.tell_always(ModelSettingsChanged(new))
         return json(new)
 

@@ -144,6 +144,9 @@ class SteppedRoom:
         self.books = Books(defaultdict(int))
         self.holds_answers = False
         self.settlements: list[Settle] = []
+        """All that were asked for."""
+        self.held: list[Settle] = []
+        """Those that the ledger has yet to answer."""
         self.stores: list[StoreBroadcast | StorePreferences] = []
         self.sent: list[tuple[int, object]] = []
         self.published: list[frames.RoomEvent] = []
@@ -225,13 +228,20 @@ class SteppedRoom:
                     self.put_away = True
                 case Settle():
                     self.settlements.append(effect)
-                    if not self.holds_answers:
+                    if self.holds_answers:
+                        self.held.append(effect)
+                    else:
                         follow += self.settle(effect)
                 case StoreBroadcast() | StorePreferences():
                     self.stores.append(effect)
                     if not self.holds_answers:
                         follow.append(stored(effect))
         for message in follow:
+            self.tell(message)
+
+    def settle_held(self, effect: Settle) -> None:
+        self.held.remove(effect)
+        for message in self.settle(effect):
             self.tell(message)
 
     def settle(self, effect: Settle) -> list[RoomMessage]:

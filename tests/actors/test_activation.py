@@ -2,11 +2,13 @@
 
 import pytest
 
+from actors.room import room as rules
 from actors.room.activation_queue import QUEUE_LIMIT
 from actors.room.messages import Activate, PlatformSettingsChanged
 from protocol import frames
 from protocol.audit import Reason, TargetState
 from protocol.gating import Preferences
+from protocol.lovense import ReportedSettings
 from protocol.tip_activated import LovenseMode, ViewerSyncMode
 from protocol.toy_settings import PlatformSettings
 from tests.actors.rooms import (
@@ -107,6 +109,17 @@ def test_a_command_that_may_start_late_holds_the_slot_from_there(room: SteppedRo
     assert len(room.commands(MODEL_PAGE)) == 1
     room.pass_s(0.2)
     assert len(room.commands(MODEL_PAGE)) == 2
+
+
+def test_a_short_command_without_answer_keeps_the_slot_between_its_attempts(
+    room: SteppedRoom,
+) -> None:
+    blink = {"level1": {"min": 1, "max": 99_999, "time": 0.5, "vLevel": 10}}
+    room.ask(MODEL_PAGE, frames.ReportSettings, settings=ReportedSettings(levels=blink))
+    room.tip(ANN, "tip-1")
+    room.tip(ANN, "tip-2")
+    room.pass_s(17)
+    assert [each.tip_id for each in room.commands(MODEL_PAGE)] == ["tip-1"] * 3
 
 
 def test_a_command_that_the_page_cannot_run_frees_the_slot(room: SteppedRoom) -> None:
@@ -489,3 +502,10 @@ def test_every_target_ends_in_one_final_state(shared: SteppedRoom) -> None:
     assert len(shared.finished) == 6
     assert shared.state.unfinished == {}
     assert MODEL in {each.target_id for each in shared.audit}
+
+
+def test_a_moment_that_passed_while_nobody_looked_is_still_due(room: SteppedRoom) -> None:
+    """On a real clock some time passes between a step and the wait that follows it."""
+    room.tip(ANN, "tip-1")
+    room.at_s += 5.001
+    assert rules.next_due_s(room.state, room.ctx) <= room.at_s

@@ -55,6 +55,12 @@ def test_the_kill_switch_stops_every_toy_and_skips_all_that_waits(room: SteppedR
     assert sorted(room.finished) == ["tip-0", "tip-1", "tip-2"]
 
 
+def test_the_kill_switch_also_empties_a_queue_that_is_paused(room: SteppedRoom) -> None:
+    room.ask(MODEL_PAGE, frames.StopToys)
+    room.tell(KILLED)
+    assert room.final("tip-2") == (TargetState.SKIPPED, Reason.LOVENSE_DISABLED)
+
+
 def test_after_the_kill_switch_tips_settle_and_nothing_plays(room: SteppedRoom) -> None:
     room.tell(KILLED)
     sent = len(room.commands(MODEL_PAGE))

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
+HARNESS = Path(__file__).with_name("harness.js")
 WEB_DIR = Path(__file__).resolve().parents[2] / "server" / "web"
 CONTENT_POLICY = "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'"
 BLANK = b"<!doctype html><html lang=en><meta charset=utf-8><title>Blank</title><main></main>"
@@ -29,7 +31,7 @@ CHROMIUM_ARGUMENTS = [
 
 
 class _StaticHandler(SimpleHTTPRequestHandler):
-    """/web/... from the folder; anything else is an empty page of the same origin."""
+    """/web/... from the folder, the tests' own harness, and else an empty page of that origin."""
 
     protocol_version = "HTTP/1.1"
 
@@ -37,12 +39,17 @@ class _StaticHandler(SimpleHTTPRequestHandler):
         if self.path.startswith("/web/"):
             self.path = self.path.removeprefix("/web")
             super().do_GET()
-            return
+        elif self.path == "/harness.js":
+            self._answer("text/javascript", HARNESS.read_bytes())
+        else:
+            self._answer("text/html; charset=utf-8", BLANK)
+
+    def _answer(self, content_type: str, body: bytes) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "text/html; charset=utf-8")
-        self.send_header("Content-Length", str(len(BLANK)))
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(BLANK)
+        self.wfile.write(body)
 
     def end_headers(self) -> None:
         self.send_header("Content-Security-Policy", CONTENT_POLICY)
@@ -50,6 +57,14 @@ class _StaticHandler(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Quiet: a failing test says enough."""
+
+
+def harness(page: Page, function: str, argument: Any = None) -> None:
+    """Call one function of harness.js in the page."""
+    page.evaluate(
+        "async ([name, argument]) => { await (await import('/harness.js'))[name](argument) }",
+        [function, argument],
+    )
 
 
 @pytest.fixture(scope="session")

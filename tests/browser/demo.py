@@ -85,6 +85,13 @@ def connect_toy(page: Page) -> None:
     expect_strength(page, 0)
 
 
+def opt_in(page: Page, toggle: str) -> None:
+    """Switch a toggle on; in force when this returns."""
+    page.get_by_test_id(toggle).check()
+    expect(page.get_by_test_id(toggle)).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_test_id(toggle)).to_be_checked()
+
+
 def tip(page: Page, amount: int) -> None:
     page.get_by_test_id(f"tip-{amount}").click()
 

@@ -12,10 +12,13 @@ from tests.browser.demo import (
     connect_toy,
     expect_online,
     expect_strength,
+    opt_in,
     own_tip,
     tip,
 )
 from tests.server_process import ServerProcess
+
+pytestmark = pytest.mark.slow  # a real server, a real browser, real seconds of toys
 
 FREE, VIP = "alex", "jo"
 
@@ -66,11 +69,11 @@ def test_the_models_choice_decides_whose_toys_move(
     model, tipper, vip = demo.open_live(), demo.open_viewer(FREE), demo.open_viewer(VIP)
     for page in (tipper, vip):
         connect_toy(page)
-    tipper.get_by_test_id("reactToMyTips").check()
-    vip.get_by_test_id("feelAllTips").check()
-    expect(vip.get_by_test_id("feelAllTips")).to_be_checked()
+    opt_in(tipper, "reactToMyTips")
+    opt_in(vip, "feelAllTips")
     model.get_by_test_id(f"sync-{mode}").check()
     expect(tipper.get_by_test_id("reactToMyTips")).to_have_count(0 if mode == "OFF" else 1)
+    expect(vip.get_by_test_id("feelAllTips")).to_have_count(1 if mode == "VIP_ROOM_SYNC" else 0)
 
     tip(tipper, 30)
     expect_strength(model, 10)
@@ -112,7 +115,7 @@ def test_toggles_and_toys_are_as_they_were_after_a_reload(demo: Demo) -> None:
     demo.set_sync_mode("VIP_ROOM_SYNC")
     vip = demo.open_viewer(VIP)
     connect_toy(vip)
-    vip.get_by_test_id("feelAllTips").check()
+    opt_in(vip, "feelAllTips")
     vip.reload()
     expect(vip.get_by_test_id("feelAllTips")).to_be_checked()
     expect(vip.get_by_test_id("reactToMyTips")).not_to_be_checked()
@@ -205,7 +208,7 @@ def test_a_tip_while_the_models_page_is_away_plays_once_it_is_back(demo: Demo) -
 def test_the_model_stops_everything_and_goes_on_when_she_wants(demo: Demo, by_key: bool) -> None:
     model, viewer = demo.open_live(), demo.open_viewer(FREE)
     connect_toy(viewer)
-    viewer.get_by_test_id("reactToMyTips").check()
+    opt_in(viewer, "reactToMyTips")
     tip(viewer, 500)
     for page in (model, viewer):
         expect_strength(page, 20)
@@ -224,10 +227,21 @@ def test_the_model_stops_everything_and_goes_on_when_she_wants(demo: Demo, by_ke
         expect_strength(page, 10)
 
 
+def test_the_model_stops_her_toy_also_without_the_server(demo: Demo) -> None:
+    model, viewer = demo.open_live(), demo.open_viewer(FREE)
+    tip(viewer, 500)
+    expect_strength(model, 20)
+    demo.server.kill()
+    expect(model.get_by_test_id("connection")).to_have_text("Reconnecting")
+    model.keyboard.press("Escape")
+    expect_strength(model, 0)
+    expect(model.get_by_role("alert")).to_contain_text("Not connected")
+
+
 def test_a_viewer_stops_the_own_toy_and_no_other(demo: Demo) -> None:
     model, viewer = demo.open_live(), demo.open_viewer(FREE)
     connect_toy(viewer)
-    viewer.get_by_test_id("reactToMyTips").check()
+    opt_in(viewer, "reactToMyTips")
     tip(viewer, 500)
     expect_strength(viewer, 20)
     viewer.get_by_test_id("stop").click()

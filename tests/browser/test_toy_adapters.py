@@ -1,40 +1,15 @@
 """The page's side of each integration, against the simulators: what counts as evidence, what each
 failure is called, and that a command is run once, whatever happens to the page."""
 
+import json
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.test_simulators import MODEL, VIEWER
+from tests.browser.conftest import harness
 
-ADAPT = """async (product) => {
-    const {CamExtensionAdapter} = await import('/web/sdk/cam_extension.js');
-    const {CamKitAdapter} = await import('/web/sdk/cam_kit.js');
-    const {BasicSdkAdapter} = await import('/web/sdk/basic_sdk.js');
-    window.adapter = {
-        EXTENSION: () => new CamExtensionAdapter({CamExtension, websiteName: 'site', modelName: 'luna'}),
-        CAM_KIT: () => new CamKitAdapter({lovense, modelToken: 'token'}),
-        BASIC_SDK: () => new BasicSdkAdapter({LovenseBasicSdk, uid: 'alex', platform: 'site', authToken: 't'}),
-    }[product]();
-    window.abort = new AbortController();
-    window.outcomes = [];
-    window.run = (call) => {
-        const at = outcomes.push('open') - 1;
-        adapter.run(call, abort.signal).then(() => (outcomes[at] = 'activated'), (error) => (outcomes[at] = error.code));
-    };
-    await adapter.start();
-}"""
-
-RUNNER = """async () => {
-    const {CommandRunner} = await import('/web/sdk/commands.js');
-    window.answers = [];
-    window.runner = new CommandRunner({
-        adapter, storageKey: 'luna', serverNowMs: () => Date.now(),
-        tell: ({type, commandId, code}) => answers.push([type, commandId, ...(code ? [code] : [])]),
-    });
-    window.command = (commandId, call, lifeMs = 5000) => ({commandId, call, expiresAt: Date.now() + lifeMs});
-}"""
+pytestmark = pytest.mark.slow  # drives a real browser
 
 
 def tip(product: str, amount: int, name: str = "john") -> dict[str, Any]:
@@ -54,16 +29,16 @@ def product(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def model_page(page: Page, product: str) -> Page:
-    page.evaluate(MODEL, product)
-    page.evaluate(ADAPT, product)
+    harness(page, "model", product)
+    harness(page, "adapt", product)
     return page
 
 
 @pytest.fixture
 def viewer_page(page: Page) -> Page:
-    page.evaluate(VIEWER)
+    harness(page, "viewer")
     page.evaluate("phone.scan()")
-    page.evaluate(ADAPT, "BASIC_SDK")
+    harness(page, "adapt", "BASIC_SDK")
     return page
 
 
@@ -129,16 +104,10 @@ def test_a_models_toy_that_is_off_is_no_toy(model_page: Page, product: str) -> N
     assert outcomes(model_page) == ["no_toy"]
 
 
-def test_toys_and_levels_are_reported_as_the_server_reads_them(
-    model_page: Page, product: str
-) -> None:
-    model_page.evaluate("""() => {
-        window.changes = [];
-        for (const name of ['toysChanged', 'settingsChanged'])
-            adapter.addEventListener(name, ({type, detail}) => changes.push([type, detail]));
-    }""")
+def test_toys_and_levels_are_reported_as_the_server_reads_them(model_page: Page) -> None:
     settings = model_page.evaluate("adapter.settings()")
-    assert {str(value) for value in settings["levels"]["level2"].values()} == {"30", "59", "5", "0", "10"}
+    level = {name: str(value) for name, value in settings["levels"]["level2"].items()}
+    assert level == {"min": "30", "max": "59", "time": "5", "rLevel": "0", "vLevel": "10"}
     assert str(settings["special"]["clear"]["token"]) == "777"
     model_page.evaluate("toy.connected = false; levels.set('level1', 'vLevel', 7)")
     (name, toys), (other, changed) = model_page.evaluate("changes")
@@ -151,6 +120,13 @@ def test_the_models_stop_is_the_priced_clear(model_page: Page, product: str) -> 
     model_page.evaluate("adapter.stop(null)")
     assert model_page.evaluate("toy.strength") == 16, "without a priced clear there is no stop"
     model_page.evaluate("(call) => adapter.stop(call)", tip(product, 777, "luna"))
+    assert model_page.evaluate("toy.strength") == 0
+
+
+def test_a_page_without_the_server_knows_the_same_stop(model_page: Page, product: str) -> None:
+    model_page.evaluate("(call) => run(call)", tip(product, 60))
+    assert model_page.evaluate("adapter.stopCall('luna')") == tip(product, 777, "luna")
+    model_page.evaluate("adapter.stopCall('luna').then((call) => adapter.stop(call))")
     assert model_page.evaluate("toy.strength") == 0
 
 
@@ -182,13 +158,13 @@ def test_a_time_that_the_vendor_reads_as_for_ever_is_never_sent(
 
 
 def test_a_vendors_script_that_throws_is_a_failed_command(viewer_page: Page) -> None:
-    viewer_page.evaluate(RUNNER)
+    harness(viewer_page, "runCommands")
     call = {
         "integration": "BASIC_SDK",
         "method": "sendPatternCommand",
         "args": [{"strength": "1", "interval": 5, "time": 2}],
     }
-    viewer_page.evaluate("(call) => runner.accept(command('c1', call))", call)
+    viewer_page.evaluate("(call) => accept('c1', call)", call)
     assert viewer_page.evaluate("answers") == [
         ["commandAccepted", "c1"],
         ["commandFailed", "c1", "vendor_error"],
@@ -199,22 +175,23 @@ def test_a_vendors_script_that_throws_is_a_failed_command(viewer_page: Page) -> 
 
 
 def test_a_repeat_is_answered_as_the_first_and_not_run(model_page: Page, product: str) -> None:
-    model_page.evaluate(RUNNER)
-    accept = "(call) => runner.accept(command('c1', call))"
-    model_page.evaluate(accept, tip(product, 60))
-    model_page.evaluate(accept, tip(product, 60))
-    assert model_page.evaluate("answers") == [["commandAccepted", "c1"], ["commandActivated", "c1"]] * 2
+    harness(model_page, "runCommands")
+    deliver = "(call) => accept('c1', call)"
+    model_page.evaluate(deliver, tip(product, 60))
+    model_page.evaluate(deliver, tip(product, 60))
+    once = [["commandAccepted", "c1"], ["commandActivated", "c1"]]
+    assert model_page.evaluate("answers") == once * 2
     assert model_page.evaluate("player.taken") == 1
 
 
 def test_a_repeat_after_a_reload_is_not_run_either(model_page: Page, product: str) -> None:
-    model_page.evaluate(RUNNER)
-    model_page.evaluate("(call) => runner.accept(command('c1', call))", tip(product, 60))
+    harness(model_page, "runCommands")
+    model_page.evaluate("(call) => accept('c1', call)", tip(product, 60))
     model_page.reload()
-    model_page.evaluate(MODEL, product)
-    model_page.evaluate(ADAPT, product)
-    model_page.evaluate(RUNNER)
-    model_page.evaluate("(call) => runner.accept(command('c1', call))", tip(product, 60))
+    harness(model_page, "model", product)
+    harness(model_page, "adapt", product)
+    harness(model_page, "runCommands")
+    model_page.evaluate("(call) => accept('c1', call)", tip(product, 60))
     assert model_page.evaluate("answers") == [["commandAccepted", "c1"], ["commandActivated", "c1"]]
     assert model_page.evaluate("player.taken") == 1
 
@@ -222,16 +199,16 @@ def test_a_repeat_after_a_reload_is_not_run_either(model_page: Page, product: st
 def test_a_reload_before_the_evidence_leaves_only_the_evidence_open(
     model_page: Page, product: str
 ) -> None:
-    model_page.evaluate(RUNNER)
+    harness(model_page, "runCommands")
     first, second = tip(product, 30, "ann"), tip(product, 60)
-    model_page.evaluate("(call) => adapter.run(call, abort.signal)", first)
-    model_page.evaluate("(call) => runner.accept(command('c1', call))", second)
+    model_page.evaluate("(call) => run(call)", first)
+    model_page.evaluate("(call) => accept('c1', call)", second)
     assert model_page.evaluate("answers") == [["commandAccepted", "c1"]]
     model_page.reload()
-    model_page.evaluate(MODEL, product)
-    model_page.evaluate(ADAPT, product)
-    model_page.evaluate(RUNNER)
-    model_page.evaluate("(call) => runner.accept(command('c1', call))", second)
+    harness(model_page, "model", product)
+    harness(model_page, "adapt", product)
+    harness(model_page, "runCommands")
+    model_page.evaluate("(call) => accept('c1', call)", second)
     assert model_page.evaluate("answers") == [["commandAccepted", "c1"]]
     model_page.clock.run_for(5_100)
     assert model_page.evaluate("answers.at(-1)") == ["commandActivated", "c1"]
@@ -242,22 +219,22 @@ def test_a_reload_before_the_evidence_leaves_only_the_evidence_open(
 def test_an_expired_command_is_refused_and_a_later_delivery_may_still_run(
     model_page: Page, product: str
 ) -> None:
-    model_page.evaluate(RUNNER)
-    accept = "([call, lifeMs]) => runner.accept(command('c1', call, lifeMs))"
-    model_page.evaluate(accept, [tip(product, 60), -1])
+    harness(model_page, "runCommands")
+    deliver = "([call, lifeMs]) => accept('c1', call, lifeMs)"
+    model_page.evaluate(deliver, [tip(product, 60), -1])
     assert model_page.evaluate("answers") == [["commandFailed", "c1", "expired"]]
-    model_page.evaluate(accept, [tip(product, 60), 5000])
+    model_page.evaluate(deliver, [tip(product, 60), 5000])
     assert model_page.evaluate("answers.at(-1)") == ["commandActivated", "c1"]
 
 
 def test_commands_run_one_after_the_other_and_one_that_waits_too_long_expires(
     model_page: Page, product: str
 ) -> None:
-    model_page.evaluate(RUNNER)
+    harness(model_page, "runCommands")
     blocking, second, third = (tip(product, amount) for amount in (30, 31, 60))
-    model_page.evaluate("(call) => adapter.run(call, abort.signal)", blocking)
-    model_page.evaluate("(call) => runner.accept(command('c1', call))", second)
-    model_page.evaluate("(call) => runner.accept(command('c2', call, 1000))", third)
+    model_page.evaluate("(call) => run(call)", blocking)
+    model_page.evaluate("(call) => accept('c1', call)", second)
+    model_page.evaluate("(call) => accept('c2', call, 1000)", third)
     assert model_page.evaluate("answers.map(([type]) => type)") == ["commandAccepted"] * 2
     model_page.clock.run_for(5_100)
     assert model_page.evaluate("answers.slice(2)") == [
@@ -267,10 +244,10 @@ def test_commands_run_one_after_the_other_and_one_that_waits_too_long_expires(
 
 
 def test_stop_ends_what_runs_and_what_waits(model_page: Page, product: str) -> None:
-    model_page.evaluate(RUNNER)
-    model_page.evaluate("(call) => adapter.run(call, abort.signal)", tip(product, 30))
+    harness(model_page, "runCommands")
+    model_page.evaluate("(call) => run(call)", tip(product, 30))
     for name in ("c1", "c2"):
-        model_page.evaluate("([id, call]) => runner.accept(command(id, call))", [name, tip(product, 60)])
+        model_page.evaluate("([id, call]) => accept(id, call)", [name, tip(product, 60)])
     model_page.evaluate("answers.length = 0")
     model_page.evaluate("(call) => runner.stop(call)", tip(product, 777, "luna"))
     assert sorted(model_page.evaluate("answers")) == [
@@ -279,18 +256,21 @@ def test_stop_ends_what_runs_and_what_waits(model_page: Page, product: str) -> N
     ]
     model_page.clock.run_for(60_000)
     assert model_page.evaluate("[toy.strength, player.taken]") == [0, 1]
-    model_page.evaluate("(call) => runner.accept(command('c3', call))", tip(product, 60))
+    model_page.evaluate("(call) => accept('c3', call)", tip(product, 60))
     assert model_page.evaluate("answers.at(-1)") == ["commandActivated", "c3"]
 
 
 def test_the_memory_of_commands_is_bounded(viewer_page: Page) -> None:
-    viewer_page.evaluate(RUNNER)
-    viewer_page.evaluate("""async (call) => {
+    harness(viewer_page, "runCommands")
+    viewer_page.evaluate(
+        """async (call) => {
         for (let i = 0; i < 600; i++) {
-            runner.accept(command(`c${i}`, call));
+            accept(`c${i}`, call);
             await new Promise((done) => queueMicrotask(() => queueMicrotask(done)));
         }
-    }""", level(3))
-    kept = viewer_page.evaluate("JSON.parse(sessionStorage.getItem('tiproom.commands.luna')).map(([id]) => id)")
-    assert len(kept) == 512
-    assert kept[-1] == "c599"
+    }""",
+        level(3),
+    )
+    stored = viewer_page.evaluate("sessionStorage.getItem('tiproom.commands.luna')")
+    kept = [command_id for command_id, _ in json.loads(stored)]
+    assert kept == [f"c{number}" for number in range(88, 600)]

@@ -66,8 +66,12 @@ class WebsocketsSocket:
             self.raw = self.connection.recv(timeout_s)
         except ConnectionClosed as closed:
             raise _closed(closed) from closed
-        assert isinstance(self.raw, bytes) is self._binary
-        frame = msgspec.msgpack.decode(self.raw) if self._binary else json.loads(self.raw)
+        if isinstance(self.raw, bytes):
+            assert self._binary
+            frame = msgspec.msgpack.decode(self.raw)
+        else:
+            assert not self._binary
+            frame = json.loads(self.raw)
         assert isinstance(frame, dict)
         return frame
 
@@ -198,11 +202,15 @@ class Member:
         """The next frame of this kind with these values; what comes before it stays."""
         passed: deque[Frame] = deque()
         while True:
-            frame = self._waiting.popleft() if self._waiting else self._receive()
+            frame = self.next()
             if frame["type"] == kind and all(frame[name] == fields[name] for name in fields):
                 self._waiting.extendleft(reversed(passed))
                 return frame
             passed.append(frame)
+
+    def next(self) -> Frame:
+        """Whatever comes next."""
+        return self._waiting.popleft() if self._waiting else self._receive()
 
     def so_far(self, kind: str) -> list[Frame]:
         """All frames of a kind that the room had sent before it answered this question, which it

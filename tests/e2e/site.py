@@ -5,9 +5,10 @@ import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import asyncpg
@@ -90,12 +91,13 @@ class Site:
         who: str | None = None,
         *,
         bearer: str | None = None,
+        ids: Mapping[str, str] = MappingProxyType({}),
         **more: Any,
     ) -> httpx.Response:
-        """`path` as the document writes it; the demo's room and model are filled in, and
-        `tip_id`. What comes back is what the document promises: a status that it names, and a
+        """`path` as the document writes it; `ids` fills it in, the demo's room and model what it
+        leaves out. What comes back is what the document promises: a status that it names, and a
         problem for every error."""
-        place = {"room_id": ROOM, "model_id": MODEL, "tip_id": more.pop("tip_id", "none")}
+        place = {"room_id": ROOM, "model_id": MODEL, "tip_id": "none", **ids}
         if who is not None:
             bearer = self.demo_token(who)
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
@@ -131,7 +133,7 @@ class Site:
 
     def trace(self, tip_id: str) -> dict[str, Any]:
         """Its whole life so far."""
-        answer = self.request("GET", "/admin/tips/{tip_id}", "admin", tip_id=tip_id)
+        answer = self.request("GET", "/admin/tips/{tip_id}", "admin", ids={"tip_id": tip_id})
         assert answer.status_code == 200, answer.text
         found = answer.json()
         assert isinstance(found, dict)
@@ -226,9 +228,12 @@ def new_data_dir() -> Iterator[Path]:
 
 
 @contextmanager
-def running_site(data_dir: Path, **environment: str) -> Iterator[Site]:
-    """A demo server whose tokens `token` can sign; stopped as Ctrl-C stops it."""
-    server = start_demo(data_dir, TIPROOM_TOKEN_SECRET=SECRET, **environment)
+def running_site(data_dir: Path, own_secret: bool = False, **environment: str) -> Iterator[Site]:
+    """A demo server whose tokens `token` can sign, unless it makes a secret of its own; stopped
+    as Ctrl-C stops it."""
+    if not own_secret:
+        environment["TIPROOM_TOKEN_SECRET"] = SECRET
+    server = start_demo(data_dir, **environment)
     try:
         site = Site(server)
         with site.http:

@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from server.auth import Role
-from tests.e2e.site import PROBLEM, SECRET, Site, problem_of, token
+from tests.e2e.site import PROBLEM, SECRET, SERVICE, Site, problem_of, token
 
 GUARDED: Final = {
     ("POST", "/rooms/{room_id}/tips"): {"viewer", "service"},
@@ -178,10 +178,24 @@ def test_rooms_come_by_page(site: Site) -> None:
     assert after == {"rooms": [], "next": None}
 
 
-@pytest.mark.parametrize("tip_id", ["none", "nul%00", "%ff", "x" * 300])
-def test_an_unknown_tip_has_no_trace(site: Site, tip_id: str) -> None:
-    answer = site.request("GET", "/admin/tips/{tip_id}", "admin", tip_id=tip_id)
-    assert (answer.status_code, answer.json()["code"]) == (404, "TIP_UNKNOWN")
+def test_what_cannot_be_an_id_names_nothing(site: Site) -> None:
+    """Nothing of the kind reaches a room or the database: no error is logged."""
+    for name in ("none", "nul%00", "%ff", "%ed%a0%80", "a%20b", "x" * 65, "x" * 5000):
+        ids = {"tip_id": name, "room_id": name, "model_id": name}
+        for method, path, who, code in [
+            ("GET", "/admin/tips/{tip_id}", token("admin", "boss"), "TIP_UNKNOWN"),
+            ("GET", "/admin/rooms/{room_id}", token("admin", "boss"), "ROOM_UNKNOWN"),
+            ("DELETE", "/rooms/{room_id}/broadcast", SERVICE, "ROOM_UNKNOWN"),
+            ("GET", "/models/{model_id}/settings", token("admin", "boss"), "USER_UNKNOWN"),
+        ]:
+            answer = site.request(method, path, bearer=who, ids=ids)
+            assert (answer.status_code, answer.json()["code"]) == (404, code), name
+
+
+@pytest.mark.parametrize("name", ["none.js", "%00", "../settings.py", "x" * 5000, "sdk"])
+def test_a_file_that_is_not_there(site: Site, name: str) -> None:
+    answer = site.http.get(f"/web/{name}")
+    assert (answer.status_code, problem_of(answer)["code"]) == (404, "NOT_FOUND")
 
 
 # ---- the document ------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """The model's page: one at a time, one integration, and what happens when it reloads or stops."""
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.members import WebsocketsSocket
@@ -91,7 +93,8 @@ def test_a_command_that_fails_is_final_and_the_next_one_plays(site: Site) -> Non
 
 def test_a_second_page_is_refused_and_told_what_is_open(site: Site) -> None:
     with site.model("page-1") as first:
-        for page in ({"pageId": "page-2"}, {}):
+        pages: list[dict[str, Any]] = [{"pageId": "page-2"}, {}]
+        for page in pages:
             with site.socket() as second:
                 bearer = site.demo_token("model")
                 error = second.ask("connect", token=bearer, integration="EXTENSION", **page)

@@ -218,12 +218,13 @@ def test_a_body_that_is_too_large_is_refused(site: Site, chunked: bool) -> None:
 
 def test_the_61st_tip_within_a_minute_is_told_when_to_come_back(site: Site) -> None:
     """Before settlement; over HTTP as a header, over a socket as a field."""
-    jo = token("viewer", "jo")
-    tips = (site.post_tip(jo, new_tip_id(), 1, broadcastId="b-1") for _ in range(61))
+    eager = token("viewer", "eager")
+    tips = (site.post_tip(eager, new_tip_id(), 1, broadcastId="b-1") for _ in range(61))
     refused = next(answer for answer in tips if answer.status_code == 429)
     assert refused.json()["code"] == "RATE_LIMITED"
     assert 1 <= int(refused.headers["Retry-After"]) <= 61
-    with site.viewer("jo") as member:
+    with site.socket() as member:
+        member.join(eager)
         error = member.tip(new_tip_id(), 1)
         assert (error["code"], error["retry"]) == ("RATE_LIMITED", True)
         assert 0 < error["retryAfterS"] <= 60
@@ -291,7 +292,7 @@ def test_a_wrong_token_is_answered_and_closed(
 ) -> None:
     is_model = code == "FORBIDDEN" and close == 4501
     with site.socket() as member:
-        integration = {"integration": "EXTENSION"} if is_model else {}
+        integration: dict[str, Any] = {"integration": "EXTENSION"} if is_model else {}
         assert member.ask("connect", token=bearer, **integration)["code"] == code
         assert member.closed().code == close
 

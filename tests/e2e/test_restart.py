@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import FIRST_TOKENS, Site, new_tip_id, running_site
-from tests.server_process import start_demo
 
 STOP_TIMEOUT_S = 5.0
 
@@ -14,9 +13,10 @@ pytestmark = pytest.mark.slow  # each test starts servers of its own
 
 
 def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path) -> None:
-    """Members who are connected, one of them in the middle of an activation."""
+    """With members connected, and with the secret that the demo made for itself."""
     tip_id = new_tip_id()
-    with running_site(data_dir) as site:
+    with running_site(data_dir, own_secret=True) as site:
+        assert (data_dir / "demo-token-secret").stat().st_mode & 0o077 == 0
         with site.model() as model, site.viewer("jo", toy=True) as jo:
             site.change_platform(lovenseMinTipForActivation=12)
             site.change_model(viewerSyncMode="SHARED_MOMENT")
@@ -53,18 +53,6 @@ def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path
             assert model.so_far("command") == []
         done = {each["consumer"]: each["done"] for each in site.trace(tip_id)["consumers"]}
         assert done == {"room": True, "loyalty": True}
-
-
-def test_an_own_demo_secret_is_made_once_and_for_this_user_alone(data_dir: Path) -> None:
-    server = start_demo(data_dir)
-    path = data_dir / "demo-token-secret"
-    secret = path.read_bytes()
-    assert len(secret) >= 32
-    assert path.stat().st_mode & 0o077 == 0
-    assert server.stop() == 0
-    server.restart()
-    assert path.read_bytes() == secret
-    assert server.stop() == 0
 
 
 def test_an_existing_postgresql_is_used(data_dir: Path, empty_database_dsn: str) -> None:

@@ -59,9 +59,8 @@ def test_a_host_that_is_not_ours(data_dir: Path, database_dsn: str) -> None:
     check_one_line(ended, 1, "192.0.2.1")
 
 
-def test_a_database_that_nobody_answers_at(data_dir: Path, taken_port: int) -> None:
+def test_a_database_that_nobody_answers_at(data_dir: Path) -> None:
     secret = "the-password"
-    unused = taken_port
     with socket.create_server(("127.0.0.1", 0)) as listening:
         unused = listening.getsockname()[1]
     url = f"postgresql://tiproom:{secret}@127.0.0.1:{unused}/tiproom"

@@ -104,10 +104,11 @@ def test_an_admin_says_why(site: Site, body: dict[str, Any]) -> None:
 
 def test_only_the_model_resumes_and_goes_live(site: Site) -> None:
     with site.viewer("alex") as alex:
-        for kind, fields in [
-            ("resumeToys", {}),
-            ("startBroadcast", {"lovenseMode": "EXTENSION"}),
-            ("endBroadcast", {}),
-            ("reportSettings", {"settings": None}),
-        ]:
+        model_only: dict[str, dict[str, Any]] = {
+            "resumeToys": {},
+            "startBroadcast": {"lovenseMode": "EXTENSION"},
+            "endBroadcast": {},
+            "reportSettings": {"settings": None},
+        }
+        for kind, fields in model_only.items():
             assert alex.ask(kind, **fields)["code"] == "FORBIDDEN", kind

@@ -27,11 +27,14 @@ export function broadcastCard({ room, integration, online, goLive, end }) {
 function onAir({ room, online, end }) {
   return html`
     <p>
-      Live with <strong data-testid="active-integration">${integrationName(room.lovenseMode)}</strong>.
+      Live with
+      <strong data-testid="active-integration">${integrationName(room.lovenseMode)}</strong>.
       <span class="soft">Another integration takes effect with a new broadcast.</span>
     </p>
     <div class="actions">
-      <button type="button" data-testid="end-broadcast" ?disabled=${!online} @click=${end}>End broadcast</button>
+      <button type="button" data-testid="end-broadcast" ?disabled=${!online} @click=${end}>
+        End broadcast
+      </button>
     </div>
   `;
 }
@@ -48,14 +51,24 @@ function offAir({ integration, online, goLive }) {
         ${CHOICES.map(
           ([value, words]) => html`
             <label>
-              <input type="radio" name="integration" value=${value} ?checked=${value === integration} />
-              <span><strong>${integrationName(value)}</strong><span class="soft small">${words}</span></span>
+              <input
+                type="radio"
+                name="integration"
+                value=${value}
+                ?checked=${value === integration}
+              />
+              <span
+                ><strong>${integrationName(value)}</strong
+                ><span class="soft small">${words}</span></span
+              >
             </label>
           `,
         )}
       </fieldset>
       <div class="actions">
-        <button type="submit" class="primary" data-testid="go-live" ?disabled=${!online}>Go live</button>
+        <button type="submit" class="primary" data-testid="go-live" ?disabled=${!online}>
+          Go live
+        </button>
       </div>
     </form>
   `;

@@ -15,13 +15,21 @@ async function start() {
       <nav class="people" aria-label="Roles">
         <a class="person lead" href="/demo/model">
           <span class="avatar" aria-hidden="true">${initial(model.username)}</span>
-          <span><strong>${model.username}</strong><br /><span class="soft">the model, in one window only</span></span>
+          <span
+            ><strong>${model.username}</strong><br /><span class="soft"
+              >the model, in one window only</span
+            ></span
+          >
         </a>
         ${viewers.map(
           ({ as, username, membershipTier }) => html`
             <a class="person" href=${`/demo/viewer?as=${encodeURIComponent(as)}`}>
               <span class="avatar" aria-hidden="true">${initial(username)}</span>
-              <span><strong>${username}</strong><br /><span class="soft small">${tierName(membershipTier)}</span></span>
+              <span
+                ><strong>${username}</strong><br /><span class="soft small"
+                  >${tierName(membershipTier)}</span
+                ></span
+              >
             </a>
           `,
         )}

@@ -23,7 +23,10 @@ export function levelsCard(levels) {
           <div class="table-scroll">
             <table>
               <thead>
-                <tr><th scope="col">Level</th>${FIELDS.map(({ label }) => html`<th scope="col">${label}</th>`)}</tr>
+                <tr>
+                  <th scope="col">Level</th>
+                  ${FIELDS.map(({ label }) => html`<th scope="col">${label}</th>`)}
+                </tr>
               </thead>
               <tbody>
                 ${Object.entries(levels.levels).map(([name, level]) => row(levels, name, level))}
@@ -31,9 +34,15 @@ export function levelsCard(levels) {
             </table>
           </div>
           <p class="soft small">
-            Exact amounts: ${Object.entries(levels.specials).map(([name, { token }]) => `${name} ${token}`).join(", ")} tokens.
+            Exact amounts:
+            ${Object.entries(levels.specials)
+              .map(([name, { token }]) => `${name} ${token}`)
+              .join(", ")}
+            tokens.
           </p>
-          <div class="actions"><button type="button" @click=${() => levels.reset()}>Reset levels</button></div>
+          <div class="actions">
+            <button type="button" @click=${() => levels.reset()}>Reset levels</button>
+          </div>
         </div>
       </details>
     </section>
@@ -55,7 +64,8 @@ function row(levels, name, level) {
               max=${high}
               .value=${live(String(level[field]))}
               @change=${({ target }) => {
-                if (target.reportValidity() && target.value !== "") levels.set(name, field, target.valueAsNumber);
+                if (target.reportValidity() && target.value !== "")
+                  levels.set(name, field, target.valueAsNumber);
               }}
             />
           </td>

@@ -26,7 +26,12 @@ async function start() {
   const integration = chosenIntegration();
   const { socketUrl, roomId, fetchCredentials, patch } = await openSession("model");
   const { toy, levels, player, adapter } = await startToys(integration, roomId);
-  const client = new TiproomClient({ url: socketUrl, fetchCredentials, integration, pageId: pageId() });
+  const client = new TiproomClient({
+    url: socketUrl,
+    fetchCredentials,
+    integration,
+    pageId: pageId(),
+  });
   const runner = new CommandRunner({
     adapter,
     tell: (frame) => client.tell(frame),
@@ -49,11 +54,17 @@ async function start() {
     return client.request(frame).catch((error) => say(error.message));
   };
 
-  const stop = () => {
-    // The page stops by itself at once; the server's own stop, with the vendor's call, follows.
-    runner.stop(null);
-    ask({ type: "stopToys" });
+  const stop = async () => {
+    if (client.status.state === "online") {
+      // The page stops by itself at once; the server's own stop, with the vendor's call, follows.
+      runner.stop(null);
+      ask({ type: "stopToys" });
+    } else {
+      runner.stop(await adapter.stopCall(client.room?.modelDisplayName ?? "model"));
+      say("Not connected: only your own toy was stopped.");
+    }
   };
+  const end = () => ask({ type: "endBroadcast" });
   const goLive = async (mode) => {
     const started = await ask({ type: "startBroadcast", lovenseMode: mode });
     if (started !== undefined && mode !== integration) switchTo(mode);
@@ -102,6 +113,7 @@ async function start() {
 
   function template() {
     const { room, status } = client;
+    const online = status.state === "online";
     const head = pageHead({
       title: room?.modelDisplayName ?? "Model",
       who: "· you are the model",
@@ -113,8 +125,9 @@ async function start() {
       <div class="columns">
         <div class="column">${toyCard(room)} ${feed.template()}</div>
         <div class="column">
-          ${broadcastCard({ room, integration, online: status.state === "online", goLive, end: () => ask({ type: "endBroadcast" }) })}
-          ${queueCard()} ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })} ${levelsCard(levels)}
+          ${broadcastCard({ room, integration, online, goLive, end })} ${queueCard()}
+          ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })}
+          ${levelsCard(levels)}
         </div>
       </div>
       ${stopBar(room)}
@@ -133,12 +146,20 @@ async function start() {
             </span>
           </span>
         </div>
-        ${room?.enableLovense === false
-          ? html`<p class="notice" data-tone="warn">Toys are switched off on this site: tips settle, nothing moves.</p>`
-          : nothing}
+        ${
+          room?.enableLovense === false
+            ? html`<p class="notice" data-tone="warn">
+                Toys are switched off on this site: tips settle, nothing moves.
+              </p>`
+            : nothing
+        }
         <toy-view .toy=${toy} data-testid="toy"></toy-view>
         <div class="actions">
-          <button type="button" data-testid="toy-power" @click=${() => (toy.connected = !toy.connected)}>
+          <button
+            type="button"
+            data-testid="toy-power"
+            @click=${() => (toy.connected = !toy.connected)}
+          >
             ${toy.connected ? "Disconnect toy" : "Connect toy"}
           </button>
         </div>
@@ -149,15 +170,21 @@ async function start() {
 
   function queueCard() {
     const state = queue.paused ? "Paused" : queue.playing === null ? "Idle" : "Playing";
+    const next = queue.nextInS === null ? "" : `, the next in ${aboutSeconds(queue.nextInS)}`;
     return html`
       <section class="card" aria-labelledby="queue-title" data-testid="queue">
         <div class="card-head">
           <h2 id="queue-title">Queue</h2>
-          <span class="pill" data-testid="queue-state" data-tone=${queue.paused ? "warn" : queue.playing === null ? "" : "accent"}>${state}</span>
+          <span
+            class="pill"
+            data-testid="queue-state"
+            data-tone=${queue.paused ? "warn" : queue.playing === null ? "" : "accent"}
+            >${state}</span
+          >
         </div>
         <p>
           <span class="big-number">${queue.waiting}</span>
-          <span class="soft">${queue.waiting === 1 ? "tip waits" : "tips wait"}${queue.nextInS === null ? nothing : `, the next in ${aboutSeconds(queue.nextInS)}`}</span>
+          <span class="soft">${queue.waiting === 1 ? "tip waits" : "tips wait"}${next}</span>
         </p>
       </section>
     `;
@@ -168,14 +195,27 @@ async function start() {
     return html`
       <section class="stop-bar" aria-label="Stop">
         <p class="small" role="status">
-          ${paused
-            ? html`<strong>Stopped.</strong> New tips settle and wait until you resume.`
-            : html`<span class="soft">Stops every toy in the room at once.</span>`}
+          ${
+            paused
+              ? html`<strong>Stopped.</strong> New tips settle and wait until you resume.`
+              : html`<span class="soft">Stops every toy in the room at once.</span>`
+          }
         </p>
-        ${paused
-          ? html`<button type="button" class="primary" data-testid="resume" @click=${() => ask({ type: "resumeToys" })}>Resume</button>`
-          : nothing}
-        <button type="button" class="stop" data-testid="stop" @click=${stop}>Stop all toys <kbd>Esc</kbd></button>
+        ${
+          paused
+            ? html`<button
+                type="button"
+                class="primary"
+                data-testid="resume"
+                @click=${() => ask({ type: "resumeToys" })}
+              >
+                Resume
+              </button>`
+            : nothing
+        }
+        <button type="button" class="stop" data-testid="stop" @click=${stop}>
+          Stop all toys <kbd>Esc</kbd>
+        </button>
       </section>
     `;
   }
@@ -188,14 +228,20 @@ async function start() {
         <h2>${conflict ? "Another integration is active" : "This page cannot be used now"}</h2>
         <p role="alert">${reason}</p>
         <p class="soft">
-          ${conflict
-            ? "A broadcast keeps the integration it started with. Changing it needs a new broadcast."
-            : "Only one page of the model may be open, so that no toy is told twice."}
+          ${
+            conflict
+              ? "A broadcast keeps the integration it started with. Changing it needs a new broadcast."
+              : "Only one page of the model may be open, so that no toy is told twice."
+          }
         </p>
         <div class="actions">
-          ${conflict
-            ? html`<button type="button" class="primary" @click=${() => switchTo(other)}>Use ${integrationName(other)} here</button>`
-            : nothing}
+          ${
+            conflict
+              ? html`<button type="button" class="primary" @click=${() => switchTo(other)}>
+                  Use ${integrationName(other)} here
+                </button>`
+              : nothing
+          }
           <button type="button" @click=${() => location.reload()}>Try again</button>
         </div>
       </section>

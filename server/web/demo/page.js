@@ -45,18 +45,29 @@ const CONNECTION = {
 /** @param {import("../sdk/client.js").Status} status */
 export function connectionPill(status) {
   const [tone, words] = CONNECTION[status.state];
-  return html`<span class="pill" role="status" data-testid="connection" data-state=${status.state} data-tone=${tone}>${words}</span>`;
+  return html`<span
+    class="pill"
+    role="status"
+    data-testid="connection"
+    data-state=${status.state}
+    data-tone=${tone}
+    >${words}</span
+  >`;
 }
 
 /** @param {object | null} room */
 export function livePill(room) {
   const live = room?.live ?? false;
-  return html`<span class="pill" data-testid="live" data-tone=${live ? "accent" : ""}>${live ? "Live" : "Offline"}</span>`;
+  return html`<span class="pill" data-testid="live" data-tone=${live ? "accent" : ""}
+    >${live ? "Live" : "Offline"}</span
+  >`;
 }
 
 /** @param {number} count */
 export function viewersPill(count) {
-  return html`<span class="pill plain number" data-testid="viewers">${count} ${count === 1 ? "viewer" : "viewers"}</span>`;
+  return html`<span class="pill plain number" data-testid="viewers"
+    >${count} ${count === 1 ? "viewer" : "viewers"}</span
+  >`;
 }
 
 /** A message that is read out at once; null: there is none, but the region stays for the next.
@@ -64,12 +75,14 @@ export function viewersPill(count) {
 export function alertBox(text, dismiss) {
   return html`
     <div role="alert" data-testid="alert">
-      ${text === null
-        ? nothing
-        : html`<div class="notice" data-tone="danger">
-            ${text}
-            <button class="quiet" type="button" @click=${dismiss}>Dismiss</button>
-          </div>`}
+      ${
+        text === null
+          ? nothing
+          : html`<div class="notice" data-tone="danger">
+              ${text}
+              <button class="quiet" type="button" @click=${dismiss}>Dismiss</button>
+            </div>`
+      }
     </div>
   `;
 }
@@ -87,20 +100,24 @@ export class Feed {
     return html`
       <section class="card" aria-labelledby="feed-title">
         <h2 id="feed-title">Tips in this room</h2>
-        ${this.#notices.length === 0 ? html`<p class="empty">No tips yet.</p>` : nothing}
-        <ol class="rows feed" role="log" aria-live="polite" data-testid="feed" tabindex="0" aria-labelledby="feed-title">
-          ${repeat(
-            this.#notices,
-            ({ id }) => id,
-            ({ username, amount, itemName, timestamp }) => html`
-              <li>
-                <span class="grow"><strong>${username}</strong> <span class="soft">${itemName}</span></span>
-                <span class="amount">${amount} tokens</span>
-                <time class="soft small number" datetime=${timestamp}>${clock(timestamp)}</time>
-              </li>
-            `,
-          )}
-        </ol>
+        ${this.#notices.length === 0 ? html`<p class="empty">No tips since you came.</p>` : nothing}
+        <div class="feed" role="log" aria-labelledby="feed-title" tabindex="0" data-testid="feed">
+          <ol class="rows">
+            ${repeat(
+              this.#notices,
+              ({ id }) => id,
+              ({ username, amount, itemName, timestamp }) => html`
+                <li>
+                  <span class="grow"
+                    ><strong>${username}</strong> <span class="soft">${itemName}</span></span
+                  >
+                  <span class="amount">${amount} tokens</span>
+                  <time class="soft small number" datetime=${timestamp}>${clock(timestamp)}</time>
+                </li>
+              `,
+            )}
+          </ol>
+        </div>
       </section>
     `;
   }

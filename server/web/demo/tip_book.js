@@ -49,7 +49,10 @@ export class TipBook extends EventTarget {
    */
   send(amount, broadcastId) {
     const entry = { tipId: crypto.randomUUID(), amount, broadcastId, state: "sending" };
-    this.entries = [entry, ...this.entries.filter((each, index) => index < SHOWN_MAX - 1 || isOpen(each))];
+    this.entries = [
+      entry,
+      ...this.entries.filter((each, index) => index < SHOWN_MAX - 1 || isOpen(each)),
+    ];
     return this.#ask(entry);
   }
 
@@ -85,7 +88,9 @@ export class TipBook extends EventTarget {
   }
 
   #update(tipId, change) {
-    this.entries = this.entries.map((each) => (each.tipId === tipId ? { ...each, ...change } : each));
+    this.entries = this.entries.map((each) =>
+      each.tipId === tipId ? { ...each, ...change } : each,
+    );
     this.#changed();
   }
 

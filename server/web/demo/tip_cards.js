@@ -14,26 +14,40 @@ export function tipCard({ room, self, send }) {
   const live = room?.live ?? false;
   const submit = (event) => {
     event.preventDefault();
-    send(new FormData(event.target).get("amount") | 0);
+    send(Number(new FormData(event.target).get("amount")));
   };
   return html`
     <section class="card" aria-labelledby="tip-title">
       <div class="card-head">
         <h2 id="tip-title">Send a tip</h2>
         <span class="soft">
-          Balance <strong class="number" data-testid="balance">${self?.balance ?? "…"}</strong> tokens
+          Balance
+          <strong class="number" data-testid="balance">${self?.balance ?? "…"}</strong> tokens
         </span>
       </div>
-      ${room !== null && !live
-        ? html`<p class="notice" data-testid="offline-notice">Tips open when ${room.modelDisplayName} goes live.</p>`
-        : nothing}
-      ${live && room.toysPaused
-        ? html`<p class="notice" data-tone="warn">${room.modelDisplayName} has paused the toys. Tips settle and wait.</p>`
-        : nothing}
+      ${
+        room !== null && !live
+          ? html`<p class="notice" data-testid="offline-notice">
+              Tips open when ${room.modelDisplayName} goes live.
+            </p>`
+          : nothing
+      }
+      ${
+        live && room.toysPaused
+          ? html`<p class="notice" data-tone="warn">
+              ${room.modelDisplayName} has paused the toys. Tips settle and wait.
+            </p>`
+          : nothing
+      }
       <div class="tip-options">
         ${(room?.tipOptions ?? []).map(
           ({ amount, description }) => html`
-            <button type="button" data-testid=${`tip-${amount}`} ?disabled=${!live} @click=${() => send(amount)}>
+            <button
+              type="button"
+              data-testid=${`tip-${amount}`}
+              ?disabled=${!live}
+              @click=${() => send(amount)}
+            >
               <strong>${amount}</strong><span>${description}</span>
             </button>
           `,
@@ -42,9 +56,21 @@ export function tipCard({ room, self, send }) {
       <form class="custom-tip" @submit=${submit}>
         <label class="field">
           Other amount
-          <input type="number" name="amount" min="1" max=${AMOUNT_MAX} step="1" required inputmode="numeric" data-testid="custom-amount" ?disabled=${!live} />
+          <input
+            type="number"
+            name="amount"
+            min="1"
+            max=${AMOUNT_MAX}
+            step="1"
+            required
+            inputmode="numeric"
+            data-testid="custom-amount"
+            ?disabled=${!live}
+          />
         </label>
-        <button type="submit" class="primary" data-testid="custom-tip" ?disabled=${!live}>Send tip</button>
+        <button type="submit" class="primary" data-testid="custom-tip" ?disabled=${!live}>
+          Send tip
+        </button>
       </form>
     </section>
   `;
@@ -66,9 +92,13 @@ export function ownTipsCard(entries, sendAgain) {
               <span class="amount">${entry.amount}</span>
               <span class="grow">${entry.itemName ?? "Tip"}</span>
               ${fate(entry)}
-              ${entry.state === "unknown"
-                ? html`<button class="quiet" type="button" @click=${() => sendAgain(entry)}>Try again</button>`
-                : nothing}
+              ${
+                entry.state === "unknown"
+                  ? html`<button class="quiet" type="button" @click=${() => sendAgain(entry)}>
+                      Try again
+                    </button>`
+                  : nothing
+              }
             </li>
           `,
         )}

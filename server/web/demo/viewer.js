@@ -32,7 +32,12 @@ async function start() {
   const phone = new SimulatedPhone(toy, as);
   installBasicSdk(phone);
   const { LovenseBasicSdk } = globalThis;
-  const adapter = new BasicSdkAdapter({ LovenseBasicSdk, uid: as, platform: "Tiproom", authToken: "simulated" });
+  const adapter = new BasicSdkAdapter({
+    LovenseBasicSdk,
+    uid: as,
+    platform: "Tiproom",
+    authToken: "simulated",
+  });
   await adapter.start();
 
   const client = new TiproomClient({ url: socketUrl, fetchCredentials, pageId: pageId() });
@@ -44,8 +49,8 @@ async function start() {
   });
   const tips = new TipBook(client, as);
   const feed = new Feed();
-  /** Preferences as the viewer set them, until the server's own state has come. */
-  let asked = {};
+  /** Toggles as the viewer set them, until the server has answered. */
+  const asked = {};
   let pairingPicture = null;
   let alertText = null;
 
@@ -65,14 +70,10 @@ async function start() {
     orSay(client.request({ type: "stopToys" }));
   };
   const setPreference = async (name, wanted) => {
-    say(null);
     asked[name] = wanted;
-    try {
-      await client.request({ type: "setPreferences", [name]: wanted });
-    } catch (error) {
-      delete asked[name];
-      say(error.message);
-    }
+    await orSay(client.setPreferences({ [name]: wanted }));
+    delete asked[name];
+    refresh();
   };
   const pair = async () => {
     pairingPicture = (await adapter.pairingCode()).qrcodeUrl;
@@ -90,7 +91,6 @@ async function start() {
   for (const type of ["status", "snapshot", "roomChanged", "presenceChanged", "selfChanged"]) {
     client.addEventListener(type, refresh);
   }
-  client.addEventListener("selfChanged", () => (asked = {}));
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -110,7 +110,10 @@ async function start() {
     return html`
       ${pageHead({
         title: room?.modelDisplayName ?? "Room",
-        who: self === null ? nothing : html`· you are <strong>${self.username}</strong>, ${tierName(self.membershipTier)}`,
+        who:
+          self === null
+            ? nothing
+            : html`· you are <strong>${self.username}</strong>, ${tierName(self.membershipTier)}`,
         facts: html`${livePill(room)} ${viewersPill(client.viewers)} ${connectionPill(status)}`,
       })}
       ${alertBox(alertText, () => say(null))}
@@ -148,7 +151,9 @@ async function start() {
     return html`
       <p class="soft">Connect a toy and it can play along with tips in this room.</p>
       <div class="actions">
-        <button type="button" class="primary" data-testid="connect-toy" @click=${pair}>Connect Your Lovense</button>
+        <button type="button" class="primary" data-testid="connect-toy" @click=${pair}>
+          Connect Your Lovense
+        </button>
       </div>
     `;
   }
@@ -157,15 +162,28 @@ async function start() {
     const gates = self?.gates;
     return html`
       <toy-view .toy=${toy} data-testid="toy"></toy-view>
-      ${gates?.reactToMyTips
-        ? preference("reactToMyTips", "React to my tips", "Your toy joins in when you tip.", self)
-        : nothing}
-      ${gates?.feelAllTips
-        ? preference("feelAllTips", "Feel all tips", "Your toy joins every tip in this room. A VIP benefit.", self)
-        : nothing}
+      ${
+        gates?.reactToMyTips
+          ? preference("reactToMyTips", "React to my tips", "Your toy joins in when you tip.", self)
+          : nothing
+      }
+      ${
+        gates?.feelAllTips
+          ? preference(
+              "feelAllTips",
+              "Feel all tips",
+              "Your toy joins every tip in this room. A VIP benefit.",
+              self,
+            )
+          : nothing
+      }
       <div class="actions">
-        <button type="button" class="stop" data-testid="stop" @click=${stop}>Stop my toy <kbd>Esc</kbd></button>
-        <button type="button" data-testid="disconnect-toy" @click=${() => phone.leave()}>Disconnect</button>
+        <button type="button" class="stop" data-testid="stop" @click=${stop}>
+          Stop my toy <kbd>Esc</kbd>
+        </button>
+        <button type="button" data-testid="disconnect-toy" @click=${() => phone.leave()}>
+          Disconnect
+        </button>
       </div>
       ${batteryControl(toy)}
     `;
@@ -179,6 +197,7 @@ async function start() {
           type="checkbox"
           role="switch"
           data-testid=${name}
+          aria-busy=${String(name in asked)}
           .checked=${live(asked[name] ?? self[name])}
           @change=${({ target }) => setPreference(name, target.checked)}
         />
@@ -191,12 +210,24 @@ async function start() {
       <dialog id="pairing" aria-labelledby="pairing-title">
         <form method="dialog">
           <h2 id="pairing-title">Connect Your Lovense</h2>
-          ${pairingPicture === null
-            ? nothing
-            : html`<img class="pairing-picture" src=${pairingPicture} alt="Pairing code, simulated" width="176" height="176" />`}
-          <p class="soft">With a real toy you would scan a code with the Lovense app. Here one click does it.</p>
+          ${
+            pairingPicture === null
+              ? nothing
+              : html`<img
+                  class="pairing-picture"
+                  src=${pairingPicture}
+                  alt="Pairing code, simulated"
+                  width="176"
+                  height="176"
+                />`
+          }
+          <p class="soft">
+            With a real toy you would scan a code with the Lovense app. Here one click does it.
+          </p>
           <div class="actions">
-            <button class="primary" data-testid="scan" @click=${() => phone.scan()}>Scan with the simulated app</button>
+            <button class="primary" data-testid="scan" @click=${() => phone.scan()}>
+              Scan with the simulated app
+            </button>
             <button>Cancel</button>
           </div>
         </form>

@@ -41,5 +41,7 @@ export const reasonWords = (reason) => REASONS[reason] ?? "it did not reach the 
 
 /** @param {number} seconds  @returns {string} "about 40 s", "about 3 min" */
 export function aboutSeconds(seconds) {
-  return seconds < 90 ? `about ${Math.max(1, Math.round(seconds))} s` : `about ${Math.round(seconds / 60)} min`;
+  return seconds < 90
+    ? `about ${Math.max(1, Math.round(seconds))} s`
+    : `about ${Math.round(seconds / 60)} min`;
 }

@@ -21,7 +21,8 @@ export class BasicSdkAdapter extends EventTarget {
   /**
    * @param {object} options
    * @param {new (option: object) => any} options.LovenseBasicSdk the global
-   * @param {string} options.uid  @param {string} options.platform  @param {string} options.authToken
+   * @param {string} options.uid  @param {string} options.platform the Website Name
+   * @param {string} options.authToken
    */
   constructor({ LovenseBasicSdk, uid, platform, authToken }) {
     super();

@@ -8,7 +8,7 @@
 import { RunningTips } from "./running_tips.js";
 import { ToyFailure } from "./toy_failure.js";
 import { vendorReady } from "./vendor_ready.js";
-import { isOnline, settingsReport, toyReport } from "./vendor_report.js";
+import { clearPrice, isOnline, settingsReport, toyReport } from "./vendor_report.js";
 
 /** Events: `toysChanged` (detail: toys), `settingsChanged` (detail: settings). */
 export class CamExtensionAdapter extends EventTarget {
@@ -35,7 +35,9 @@ export class CamExtensionAdapter extends EventTarget {
       this.#toys = toys;
       this.#emit("toysChanged", toyReport(toys));
     });
-    extension.on("settingsChange", (settings) => this.#emit("settingsChanged", settingsReport(settings)));
+    extension.on("settingsChange", (settings) =>
+      this.#emit("settingsChanged", settingsReport(settings)),
+    );
     extension.on("tipQueueChange", (queue) => this.#tips.update(queue));
     extension.on("sdkError", (error) => console.warn("tiproom: Cam Extension", error));
     await vendorReady(extension);
@@ -68,6 +70,14 @@ export class CamExtensionAdapter extends EventTarget {
 
   async stop(call) {
     if (call !== null) this.#extension.receiveTip(...this.#arguments(call));
+  }
+
+  /** What the server would send as a stop, for a page that has lost the server.
+   * @param {string} modelName  @returns {Promise<object | null>} null: the model priced no stop */
+  async stopCall(modelName) {
+    const amount = clearPrice(await this.settings());
+    if (amount === null) return null;
+    return { integration: this.integration, method: "receiveTip", args: [amount, modelName] };
   }
 
   #arguments({ integration, method, args }) {

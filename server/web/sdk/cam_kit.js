@@ -7,7 +7,7 @@
  */
 import { RunningTips } from "./running_tips.js";
 import { ToyFailure } from "./toy_failure.js";
-import { isOnline, settingsReport, toyReport } from "./vendor_report.js";
+import { clearPrice, isOnline, settingsReport, toyReport } from "./vendor_report.js";
 
 /** Events: `toysChanged` (detail: toys), `settingsChanged` (detail: settings). */
 export class CamKitAdapter extends EventTarget {
@@ -78,6 +78,14 @@ export class CamKitAdapter extends EventTarget {
         this.#tips.update({ running: detail.running });
         break;
     }
+  }
+
+  /** What the server would send as a stop, for a page that has lost the server.
+   * @param {string} modelName  @returns {Promise<object | null>} null: the model priced no stop */
+  async stopCall(modelName) {
+    const amount = clearPrice(await this.settings());
+    if (amount === null) return null;
+    return { integration: this.integration, method: "receiveTip", args: [modelName, amount] };
   }
 
   #arguments({ integration, method, args }) {

@@ -36,6 +36,8 @@ const CLOSE_ABNORMAL = 1006;
  */
 
 /**
+ * @typedef {{type: string, [field: string]: any}} Frame
+ *
  * @typedef {object} Credentials
  * @property {string} token
  * @property {number} [expiresAtMs] milliseconds since 1970, server's clock; absent: not known
@@ -123,14 +125,20 @@ export class TiproomClient extends EventTarget {
   /**
    * Ask; resolves with the answer's `result`, rejects with RequestError.
    *
-   * @param {{type: string}} frame without a ref
+   * @param {Frame} frame without a ref
    * @param {{resend?: boolean}} [options] resend: survive a lost connection and ask again after
    *   it; only for what the server answers the same way twice (a tip with its tipId)
    * @returns {Promise<any>}
    */
   request(frame, { resend = false } = {}) {
     return new Promise((resolve, reject) => {
-      const entry = { frame: { ...frame, ref: ++this.#lastRef }, resend, resolve, reject, timer: 0 };
+      const entry = {
+        frame: { ...frame, ref: ++this.#lastRef },
+        resend,
+        resolve,
+        reject,
+        timer: 0,
+      };
       if (this.status.state !== "online" && !resend) {
         reject(new RequestError({ code: "DISCONNECTED", text: "Not connected.", retry: true }));
         return;
@@ -146,9 +154,16 @@ export class TiproomClient extends EventTarget {
 
   /** Say something that has no answer. While there is no connection it is dropped: the server
    * asks again for what it still needs.
-   * @param {{type: string}} frame */
+   * @param {Frame} frame */
   tell(frame) {
     if (this.status.state === "online") this.#send(frame);
+  }
+
+  /** A viewer's toggles; `self` has them when this resolves. A toggle that does not show is refused.
+   * @param {{reactToMyTips?: boolean, feelAllTips?: boolean}} change */
+  async setPreferences(change) {
+    const preferences = await this.request({ type: "setPreferences", ...change });
+    this.self = { ...this.self, ...preferences };
   }
 
   /** @param {object[]} toys all toys the page knows; sent now and after every reconnect */
@@ -171,7 +186,8 @@ export class TiproomClient extends EventTarget {
       try {
         this.#credentials = await this.#options.fetchCredentials();
       } catch (error) {
-        if (this.status.state === "connecting") this.#waitAndRetry(CLOSE_ABNORMAL, String(error.message));
+        if (this.status.state === "connecting")
+          this.#waitAndRetry(CLOSE_ABNORMAL, String(error.message));
         return;
       }
       if (this.status.state !== "connecting") return;
@@ -273,7 +289,7 @@ export class TiproomClient extends EventTarget {
   }
 
   #onSnapshot(snapshot) {
-    // A recovered snapshot is followed by the events since `resume`: their offsets count, not its own.
+    // A recovered snapshot is followed by the events since `resume`: their offsets count.
     if (!snapshot.recovered) this.#resume = { epoch: snapshot.epoch, offset: snapshot.offset };
     this.#serverOffsetMs = snapshot.serverTime - Date.now();
     ({ room: this.room, self: this.self, viewers: this.viewers } = snapshot);

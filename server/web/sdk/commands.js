@@ -9,7 +9,7 @@
  */
 import { ToyFailure } from "./toy_failure.js";
 
-/** Longer than any time in which a server may repeat a command (30 activations a minute, 10 min). */
+/** More commands than a server can still repeat (30 activations a minute, for 10 min). */
 const REMEMBERED_MAX = 512;
 
 /**

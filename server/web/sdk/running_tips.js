@@ -26,7 +26,8 @@ export class RunningTips {
     for (const each of this.#expected) {
       const [before, after] = [count(this.#running, each), count(nextRunning, each)];
       const left = count(this.#queued, each) - count(nextQueued, each);
-      const started = after > before ? after - before : after === before && after > 0 ? Math.max(0, left) : 0;
+      const started =
+        after > before ? after - before : after === before && after > 0 ? Math.max(0, left) : 0;
       each.missing -= started;
       if (each.missing <= 0) each.resolve();
     }
@@ -37,7 +38,9 @@ export class RunningTips {
   /** Of what runs, only these still do. Ends tips, is never evidence of a start.
    * @param {object[]} running */
   keepRunning(running) {
-    this.#running = this.#running.filter((tip) => running.some(matcher(tip.amount, tip.tipperName)));
+    this.#running = this.#running.filter((tip) =>
+      running.some(matcher(tip.amount, tip.tipperName)),
+    );
   }
 
   /**
@@ -69,7 +72,10 @@ export class RunningTips {
         settle();
       };
       const onAbort = end(() => reject(signal.reason));
-      const timer = setTimeout(end(() => reject(new ToyFailure("no_evidence"))), EVIDENCE_TIMEOUT_MS);
+      const timer = setTimeout(
+        end(() => reject(new ToyFailure("no_evidence"))),
+        EVIDENCE_TIMEOUT_MS,
+      );
       expected.resolve = end(resolve);
       signal.addEventListener("abort", onAbort);
       this.#expected.add(expected);

@@ -3,12 +3,28 @@
  * Values stay as loose as they come; the server makes them strict.
  */
 
-const TOY_FIELDS = ["id", "name", "type", "toyType", "nickName", "nickname", "status", "connected", "battery"];
+const TOY_FIELDS = [
+  "id",
+  "name",
+  "type",
+  "toyType",
+  "nickName",
+  "nickname",
+  "status",
+  "connected",
+  "battery",
+];
 const SCALARS = ["string", "number", "boolean"];
 
 /** @param {object[]} toys  @returns {object[]} */
 export function toyReport(toys) {
-  return toys.map((toy) => pick(toy, TOY_FIELDS));
+  return toys.map((toy) => {
+    const functions = toy.fullFunctionNames;
+    return {
+      ...pick(toy, TOY_FIELDS),
+      ...(Array.isArray(functions) && { fullFunctionNames: functions }),
+    };
+  });
 }
 
 /** @param {{levels?: object, special?: object} | null | undefined} settings
@@ -18,9 +34,25 @@ export function settingsReport(settings) {
   return { levels: scalars(settings.levels), special: scalars(settings.special ?? {}) };
 }
 
+/**
+ * The price of the special that empties the vendor's queue and stops its toys: the only stop that
+ * the model's products have.
+ * @param {{special: object} | null} settings as reported  @returns {number | null} tokens
+ */
+export function clearPrice(settings) {
+  const { clear } = settings?.special ?? {};
+  const price = Number(clear?.token);
+  const enabled = clear?.enable === undefined || isOn(clear.enable);
+  return enabled && Number.isInteger(price) && price > 0 ? price : null;
+}
+
 /** @param {object} toy  @returns {boolean} */
 export function isOnline(toy) {
-  return ["1", "on", "true"].includes(String(toy.connected ?? toy.status).toLowerCase());
+  return isOn(toy.connected ?? toy.status);
+}
+
+function isOn(flag) {
+  return ["1", "on", "true"].includes(String(flag).toLowerCase());
 }
 
 /** Entries may hold lists (of toys, of patterns); the level map needs none of them. */

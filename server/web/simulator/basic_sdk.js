@@ -10,7 +10,17 @@ import { pairingPicture } from "./pairing_picture.js";
 import { levelProgram, presetProgram } from "./simulated_toy.js";
 
 /** Strength of each function on the drawn toy's scale of 0..20. */
-const SCALE = { vibrate: 1, rotate: 1, pump: 20 / 3, thrusting: 1, fingering: 1, suction: 1, oscillate: 1, depth: 20 / 3, stroke: 1 / 5 };
+const SCALE = {
+  vibrate: 1,
+  rotate: 1,
+  pump: 20 / 3,
+  thrusting: 1,
+  fingering: 1,
+  suction: 1,
+  oscillate: 1,
+  depth: 20 / 3,
+  stroke: 1 / 5,
+};
 const PATTERN_INTERVAL_MS = 150;
 const PATTERN_VALUES_MAX = 50;
 
@@ -59,7 +69,8 @@ export function installBasicSdk(phone, scope = globalThis) {
     #listeners = new Listeners();
 
     constructor({ uid, platform, authToken }) {
-      if (!uid || !platform || !authToken) throw new Error("LovenseBasicSdk({uid, platform, authToken})");
+      if (!uid || !platform || !authToken)
+        throw new Error("LovenseBasicSdk({uid, platform, authToken})");
       this.uid = uid;
       phone.addEventListener("change", () => {
         this.#listeners.emit("appStatusChange", phone.connected);
@@ -92,7 +103,9 @@ export function installBasicSdk(phone, scope = globalThis) {
     getToys() {
       if (!phone.connected) return [];
       const { id, name, type, connected, battery } = toy;
-      return [{ id, name, toyType: type, nickname: "", hVersion: "3", fVersion: 300, battery, connected }];
+      return [
+        { id, name, toyType: type, nickname: "", hVersion: "3", fVersion: 300, battery, connected },
+      ];
     }
 
     getOnlineToys() {
@@ -104,12 +117,21 @@ export function installBasicSdk(phone, scope = globalThis) {
     }
 
     getDeviceInfo() {
-      return { deviceCode: "simulated", domain: "", httpsPort: 0, appVersion: "0", platform: "simulator", appType: "remote" };
+      return {
+        deviceCode: "simulated",
+        domain: "",
+        httpsPort: 0,
+        appVersion: "0",
+        platform: "simulator",
+        appType: "remote",
+      };
     }
 
     sendToyCommand({ time = 0, toyId, ...functions }) {
       if (!this.#reaches(toyId)) return;
-      const strengths = Object.entries(SCALE).map(([name, scale]) => (functions[name] ?? 0) * scale);
+      const strengths = Object.entries(SCALE).map(
+        ([name, scale]) => (functions[name] ?? 0) * scale,
+      );
       toy.play(levelProgram(Math.round(Math.max(...strengths)), time));
     }
 

@@ -20,7 +20,9 @@ export function installCamExtension(player, scope = globalThis) {
       if (!websiteName || !modelName) throw new Error("CamExtension(websiteName, modelName)");
       this.#modelName = modelName;
       player.addEventListener("queue", ({ detail }) => this.#emitQueue(detail));
-      player.addEventListener("message", ({ detail }) => this.#listeners.emit("postMessage", detail));
+      player.addEventListener("message", ({ detail }) =>
+        this.#listeners.emit("postMessage", detail),
+      );
       player.levels.addEventListener("change", () => {
         this.#listeners.emit("settingsChange", settingsOf(player.levels));
       });
@@ -54,7 +56,12 @@ export function installCamExtension(player, scope = globalThis) {
     }
 
     async getToyStatus() {
-      return toyStatus(player.toy).map(({ id, name, type, status }) => ({ id, name, type, status }));
+      return toyStatus(player.toy).map(({ id, name, type, status }) => ({
+        id,
+        name,
+        type,
+        status,
+      }));
     }
 
     async getCamVersion() {
@@ -71,15 +78,29 @@ export function installCamExtension(player, scope = globalThis) {
         level: level ?? "",
         specialType: special ?? "",
         modelName: this.#modelName,
-        reactToys: [{ toyId: player.toy.id, specialType: special ?? "", status: 1, toyType: player.toy.type, vibrate: strength }],
+        reactToys: [
+          {
+            toyId: player.toy.id,
+            specialType: special ?? "",
+            status: 1,
+            toyType: player.toy.type,
+            vibrate: strength,
+          },
+        ],
       });
-      this.#listeners.emit("tipQueueChange", { running: running.map(describe), queue, waiting: [] });
+      this.#listeners.emit("tipQueueChange", {
+        running: running.map(describe),
+        queue,
+        waiting: [],
+      });
     }
   };
 }
 
 function toyStatus({ id, name, type, connected, battery }) {
-  return [{ id, name, type, status: connected ? "on" : "off", version: "", battery: String(battery) }];
+  return [
+    { id, name, type, status: connected ? "on" : "off", version: "", battery: String(battery) },
+  ];
 }
 
 function settingsOf({ levels, specials }) {

@@ -30,7 +30,9 @@ export function installCamKit(player, scope = globalThis) {
   };
   player.addEventListener("queue", ({ detail }) => emitQueue(detail));
   player.addEventListener("message", ({ detail }) => emit("message", detail));
-  player.levels.addEventListener("change", () => emit("settings", settingsOf(player.levels, String)));
+  player.levels.addEventListener("change", () =>
+    emit("settings", settingsOf(player.levels, String)),
+  );
   player.toy.addEventListener("change", emitToys);
 
   scope.lovense = {
@@ -74,7 +76,15 @@ function describe({ amount, tipperName, time, level, special, strength }, toy) {
     module: special === null ? "Basic Level" : "Special Command",
     specialType: special ?? undefined,
     reactToys: [
-      { toyId: toy.id, specialType: special ?? "", status: 1, toyType: toy.type, vibrate: strength, rotate: 0, airpump: 0 },
+      {
+        toyId: toy.id,
+        specialType: special ?? "",
+        status: 1,
+        toyType: toy.type,
+        vibrate: strength,
+        rotate: 0,
+        airpump: 0,
+      },
     ],
   };
 }

@@ -6,7 +6,8 @@
  * localStorage. Event `change`: the table has changed.
  */
 
-/** As a model would set them for the demo's tip menu. min and max: tokens; time: seconds; rLevel, vLevel: rotation and vibration 0..20. */
+/** As a model would set them for the demo's tip menu. min and max: tokens; time: seconds; rLevel
+ * and vLevel: rotation and vibration, 0..20. */
 const LEVELS = {
   level1: { min: 1, max: 29, time: 3, rLevel: 0, vLevel: 5 },
   level2: { min: 30, max: 59, time: 5, rLevel: 0, vLevel: 10 },
@@ -35,7 +36,7 @@ export class ModelLevels extends EventTarget {
     this.#levels = JSON.parse(localStorage.getItem(this.#key) ?? "null") ?? LEVELS;
   }
 
-  /** @returns {Record<string, {min: number, max: number, time: number, rLevel: number, vLevel: number}>} */
+  /** A copy; each level as in LEVELS above. @returns {Record<string, Record<string, number>>} */
   get levels() {
     return structuredClone(this.#levels);
   }
@@ -44,7 +45,10 @@ export class ModelLevels extends EventTarget {
     return structuredClone(SPECIALS);
   }
 
-  /** @param {string} name  @param {"min" | "max" | "time" | "vLevel"} field  @param {number} value */
+  /**
+   * @param {string} name  @param {"min" | "max" | "time" | "vLevel"} field
+   * @param {number} value
+   */
   set(name, field, value) {
     this.#levels = { ...this.#levels, [name]: { ...this.#levels[name], [field]: value } };
     localStorage.setItem(this.#key, JSON.stringify(this.#levels));
@@ -59,7 +63,8 @@ export class ModelLevels extends EventTarget {
 
   /**
    * @param {number} amount tokens
-   * @returns {{special: string, seconds: number} | {level: number, strength: number, seconds: number} | null}
+   * @returns {{special: string, seconds: number}
+   *   | {level: number, strength: number, seconds: number} | null} null: the toy does not react
    */
   reactionTo(amount) {
     for (const [name, { token, time }] of Object.entries(SPECIALS)) {

@@ -20,7 +20,11 @@ export function pairingPicture(text) {
 }
 
 function isDark(x, y, text) {
-  for (const [left, top] of [[0, 0], [SIDE - FINDER, 0], [0, SIDE - FINDER]]) {
+  for (const [left, top] of [
+    [0, 0],
+    [SIDE - FINDER, 0],
+    [0, SIDE - FINDER],
+  ]) {
     const [dx, dy] = [x - left, y - top];
     if (dx < -1 || dy < -1 || dx > FINDER || dy > FINDER) continue;
     const ring = Math.max(Math.abs(dx - 3), Math.abs(dy - 3));

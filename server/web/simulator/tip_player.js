@@ -9,6 +9,8 @@
 import { levelProgram, presetProgram } from "./simulated_toy.js";
 
 /**
+ * @typedef {{amount: number, tipperName: string}} WaitingTip
+ *
  * @typedef {object} RunningTip
  * @property {number} amount
  * @property {string} tipperName
@@ -24,7 +26,7 @@ export class TipPlayer extends EventTarget {
   #levels;
   #key;
   #timer = 0;
-  /** @type {{running: RunningTip | null, queue: {amount: number, tipperName: string}[], taken: number}} */
+  /** @type {{running: RunningTip | null, queue: WaitingTip[], taken: number}} */
   #state;
 
   /** @param {{toy: import("./simulated_toy.js").SimulatedToy,
@@ -55,7 +57,7 @@ export class TipPlayer extends EventTarget {
     return this.#state.taken;
   }
 
-  /** @returns {{running: RunningTip[], queue: {amount: number, tipperName: string}[]}} */
+  /** @returns {{running: RunningTip[], queue: WaitingTip[]}} */
   get queue() {
     const { running, queue } = this.#state;
     return { running: running === null ? [] : [running], queue: [...queue] };
@@ -88,10 +90,14 @@ export class TipPlayer extends EventTarget {
     const endsAtMs = Date.now() + seconds * 1000;
     this.#state.running = { ...tip, time: seconds, level, special, strength, endsAtMs };
     this.#state.taken += 1;
-    this.#toy.play(special === null ? levelProgram(strength, seconds) : presetProgram(special, seconds));
+    this.#toy.play(
+      special === null ? levelProgram(strength, seconds) : presetProgram(special, seconds),
+    );
     this.#changed();
-    const line = `My LOVENSE ${this.#toy.name} is now reacting to ${tip.tipperName}'s tip. It will stop after ${seconds} sec!`;
-    this.dispatchEvent(new CustomEvent("message", { detail: line }));
+    const detail =
+      `My LOVENSE ${this.#toy.name} is now reacting to ${tip.tipperName}'s tip. ` +
+      `It will stop after ${seconds} sec!`;
+    this.dispatchEvent(new CustomEvent("message", { detail }));
   }
 
   #end() {

@@ -49,7 +49,9 @@ export class ToyView extends HTMLElement {
     const { name, connected, playing, strength } = this.#toy;
     if (!connected) return `${name} is not connected.`;
     if (!playing) return `${name} is at rest.`;
-    return this.#spoken.includes("reacting") ? this.#spoken : `${name} is reacting, strength ${strength} of ${STRENGTH_MAX}.`;
+    return this.#spoken.includes("reacting")
+      ? this.#spoken
+      : `${name} is reacting, strength ${strength} of ${STRENGTH_MAX}.`;
   }
 
   #shake = (nowMs) => {
@@ -62,7 +64,10 @@ export class ToyView extends HTMLElement {
     }
     const reach = (SHAKE_MAX_PX * strength) / STRENGTH_MAX;
     const [x, y] = SHAKE_HZ.map((hz) => reach * Math.sin((nowMs / 1000) * hz * 2 * Math.PI));
-    body.setAttribute("transform", `translate(${x.toFixed(2)} ${(y / 2).toFixed(2)}) rotate(${(x / 3).toFixed(2)} 120 120)`);
+    body.setAttribute(
+      "transform",
+      `translate(${x.toFixed(2)} ${(y / 2).toFixed(2)}) rotate(${(x / 3).toFixed(2)} 120 120)`,
+    );
     this.#frame = requestAnimationFrame(this.#shake);
   };
 
@@ -81,7 +86,10 @@ export class ToyView extends HTMLElement {
         <ellipse class="toy-shadow" cx="120" cy="206" rx="52" ry="7" />
         <g class="toy-body">
           <path class="toy-tail" d="M122 66 C118 40 140 18 158 26 C176 34 170 60 146 66" />
-          <path class="toy-pebble" d="M120 62 C160 62 180 96 180 130 C180 168 154 192 120 192 C86 192 60 168 60 130 C60 96 80 62 120 62 Z" />
+          <path
+            class="toy-pebble"
+            d="M120 62 C160 62 180 96 180 130 C180 168 154 192 120 192 C86 192 60 168 60 130 C60 96 80 62 120 62 Z"
+          />
           <path class="toy-shine" d="M82 118 C84 98 96 82 112 78" />
           <circle class="toy-light" cx="120" cy="162" r="6" />
         </g>
@@ -89,9 +97,13 @@ export class ToyView extends HTMLElement {
       <div class="toy-facts">
         <strong>${name}</strong>
         <span class="toy-state">${connected ? "Connected" : "Not connected"}</span>
-        ${connected
-          ? html`<span class="toy-battery" data-low=${String(battery <= 20)}>Battery ${battery}%</span>`
-          : nothing}
+        ${
+          connected
+            ? html`<span class="toy-battery" data-low=${String(battery <= 20)}
+                >Battery ${battery}%</span
+              >`
+            : nothing
+        }
       </div>
       <div
         class="toy-meter"

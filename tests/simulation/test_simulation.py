@@ -1,0 +1,153 @@
+"""Hundreds of seeded runs of the whole system; and the proof that the checks can fail.
+
+`TIPROOM_SEEDS=5000 pytest tests/simulation` runs more; `TIPROOM_SEED=17` runs that one alone. A
+failure names its seed.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from actors.audit_writer import AuditWriter
+from actors.ledger import LedgerActor, SettleRequest
+from actors.ports import Settlement, SettlementOutcome, StoreUnavailable
+from tests.actors.ports import Books
+from tests.simulation.world import World
+
+SEEDS = int(os.environ.get("TIPROOM_SEEDS", "150"))
+SEEDS_PER_TEST = 10
+CONTROL_SEEDS = 12
+"""A broken system must be found within this many runs."""
+
+
+def blocks() -> Iterator[range]:
+    if "TIPROOM_SEED" in os.environ:
+        seed = int(os.environ["TIPROOM_SEED"])
+        yield range(seed, seed + 1)
+        return
+    for first in range(0, SEEDS, SEEDS_PER_TEST):
+        yield range(first, min(first + SEEDS_PER_TEST, SEEDS))
+
+
+@pytest.mark.slow  # ten runs of a quarter of an hour of virtual time each
+@pytest.mark.parametrize("seeds", list(blocks()), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+def test_every_run_ends_well(seeds: range) -> None:
+    for seed in seeds:
+        world = World(seed)
+        try:
+            world.run()
+        except BaseException as error:
+            error.add_note(f"TIPROOM_SEED={seed}")
+            raise
+        assert world.problems() == [], f"TIPROOM_SEED={seed}"
+
+
+@pytest.mark.slow  # several whole runs
+def test_the_runs_have_faults_and_effects_worth_checking() -> None:
+    worlds = [_run(World(seed)) for seed in range(8)]
+    assert sum(world.kills for world in worlds) >= 4
+    assert sum(world.room_crashes for world in worlds) >= 8
+    assert sum(len(world.database.books.tips) for world in worlds) >= 80
+    states = {each.state for world in worlds for each in world.database.audit}
+    assert len(states) >= 7, states
+
+
+@pytest.mark.slow  # two whole runs
+def test_a_seed_repeats_its_run() -> None:
+    first, second = (_run(World(3)) for _ in range(2))
+    assert first.database.audit == second.database.audit
+    assert first.database.books.tips == second.database.books.tips
+    assert first.database.batches == second.database.batches
+    assert _run(World(4)).database.audit != first.database.audit
+
+
+# ---- negative controls: systems that are broken, and must be found out -----------------------
+
+
+class EmitsBeforeCommit(LedgerActor):
+    """The event goes out while the transaction may still fail."""
+
+    async def _settle(self, batch: list[SettleRequest]) -> None:
+        for request in batch:
+            for consumer in self._consumers:
+                if request.settlement.event is not None:
+                    consumer.hand(request.settlement.event)
+        await super()._settle(batch)
+
+
+class ChargesRepeats(Books):
+    """The same tipId again is settled again."""
+
+    def settle(self, request: Settlement) -> SettlementOutcome:
+        self.tips.pop(request.tip_id, None)
+        return super().settle(request)
+
+
+class LosesCommits(Books):
+    """Acknowledges what it does not keep, as a database without fsync: every seventh tip."""
+
+    def settle(self, request: Settlement) -> SettlementOutcome:
+        outcome = super().settle(request)
+        if len(self.tips) % 7 == 0 and request.event is not None:
+            self.tips.pop(request.tip_id, None)
+        return outcome
+
+
+class MintsTokens(Books):
+    def settle(self, request: Settlement) -> SettlementOutcome:
+        if request.event is not None:
+            self.balances[request.model_id] = self.balances.get(request.model_id, 0) + 1
+        return super().settle(request)
+
+
+class GivesUpAudit(AuditWriter):
+    """What the database does not take at once is dropped."""
+
+    async def _write_some(self) -> None:
+        records, finished = self._waiting.pop(0)
+        self._durable += 1
+        try:
+            await self._store.append_audit(records, finished)
+        except StoreUnavailable:
+            self._log.error("dropped")
+        self._written.unpark_all()
+
+
+class FinishesTwice(AuditWriter):
+    """Writes a final record once more, as a consumer would that took the event twice."""
+
+    def write(self, records: Sequence, finished: Sequence[str]) -> None:  # type: ignore[type-arg]
+        again = [type(each)(**{**_fields(each), "attempt": each.attempt + 1}) for each in records]
+        super().write([*records, *again] if finished else records, finished)
+
+
+@pytest.mark.slow  # whole runs, until one is found out
+@pytest.mark.parametrize(
+    ("broken", "symptom"),
+    [
+        ({"ledger_type": EmitsBeforeCommit}, "reached a consumer and is not settled"),
+        ({"books_type": ChargesRepeats}, "has not paid exactly"),
+        ({"books_type": LosesCommits}, "was acknowledged and is not settled"),
+        ({"books_type": MintsTokens}, "tokens are not conserved"),
+        ({"audit_type": GivesUpAudit}, "final targets of"),
+        ({"audit_type": FinishesTwice}, "final states"),
+        ({"forgetful_toys": True}, "overlaps"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_a_broken_system_is_found_out(broken: dict[str, object], symptom: str) -> None:
+    for seed in range(CONTROL_SEEDS):
+        problems = _run(World(seed, **broken)).problems()  # type: ignore[arg-type]
+        if any(symptom in problem for problem in problems):
+            return
+    raise AssertionError(f"{CONTROL_SEEDS} runs of a broken system, and nobody noticed")
+
+
+def _run(world: World) -> World:
+    world.run()
+    return world
+
+
+def _fields(record: object) -> dict[str, object]:
+    return {name: getattr(record, name) for name in record.__struct_fields__}  # type: ignore[attr-defined]
