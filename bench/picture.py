@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.distribution import Distribution
+from bench.report import NOISE_PERCENT, noise_percent
 from bench.results import FanOutResult, RoomResult, Run
 
 INK: Final = "#1f2430"
@@ -88,15 +89,17 @@ def _write_texts(figure: Figure, run: Run, room: RoomResult) -> None:
         left = _LEFT + _WIDTH - (len(facts) - number) * 0.098 + 0.03
         figure.text(left, 0.937, value, fontsize=15, fontweight="bold")
         figure.text(left, 0.909, label, fontsize=8.5, color=QUIET)
-    machine = run.machine
+    machine, noise = run.machine, noise_percent(run)
+    noisy = noise > NOISE_PERCENT
     figure.text(
         _LEFT,
         0.022,
         f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python}; "
-        f"server alone on core {run.placement.server[0]}; processes outside the bench took "
-        f"{room.others_cpu_percent:.0f} % of a core; seed {run.seed}, {run.started_at_utc[:10]}",
+        f"server alone on core {run.placement.server[0]}; seed {run.seed}, "
+        f"{run.started_at_utc[:10]}; processes outside the bench took up to {noise:.0f} % of a core"
+        + (": not to be relied on" if noisy else ""),
         fontsize=8,
-        color=QUIET,
+        color=ROSE if noisy else QUIET,
     )
 
 

@@ -134,17 +134,22 @@ def _fan_out(results: list[FanOutResult]) -> list[str]:
     return lines
 
 
-def _warnings(run: Run) -> list[str]:
-    """Why not to believe this run."""
+def noise_percent(run: Run) -> float:
+    """Of one core: the most that processes outside the bench took in any part of it."""
     measured: list[RoomResult | FanOutResult] = [*run.fan_out]
     if run.room is not None:
         measured.append(run.room)
-    noise = max((each.others_cpu_percent for each in measured), default=0.0)
-    lines = []
+    return max((each.others_cpu_percent for each in measured), default=0.0)
+
+
+def _warnings(run: Run) -> list[str]:
+    """Why not to believe this run."""
+    noise, lines = noise_percent(run), []
     if noise > NOISE_PERCENT:
         lines.append(
-            f"  NOISY: other processes took up to {noise:.0f} % of a core. CPU per frame and the "
-            "ratios hold;\n         latencies and rates are worse than the server's own."
+            f"  NOISY: other processes took up to {noise:.0f} % of a core. Latencies, rates and "
+            "their ratio say\n         nothing; CPU per frame is off by up to a third. Repeat it "
+            "on a quiet machine."
         )
     lines += [
         f"  The load client was busy ({each.client_cpu_percent:.0f} %) against {each.server}: "

@@ -82,6 +82,7 @@ class Page:
         self._room: RoomActor | None = None
         self._tasks: trio.Nursery
         self._ref = 0
+        self._stops = 0
         self._tip_of_ref: dict[int, str] = {}
 
     # ---- connection --------------------------------------------------------------------------
@@ -141,6 +142,7 @@ class Page:
             case frames.Command():
                 self._tasks.start_soon(self._run_command, frame, self.session_id)
             case frames.ToysStopped(call):
+                self._stops += 1
                 if call is not None:
                     self.toy.stop()
             case frames.Ok(ref, frames.TipReceipt() as receipt):
@@ -154,7 +156,7 @@ class Page:
 
     async def _run_command(self, command: frames.Command, session_id: int) -> None:
         """Start the toy, late perhaps but never after the command has expired, and say so."""
-        command_id = command.command_id
+        command_id, stops = command.command_id, self._stops
         expires_at_s = trio.current_time() + 5
         manner = 0.0 if self.honest else self._rng.random()
         if self.toy.has_run(command_id):
@@ -170,6 +172,7 @@ class Page:
         await trio.sleep(self._rng.uniform(0.01, 0.3 if manner < 0.6 else 4.9))
         if (
             self.session_id != session_id  # reloaded: what waited is forgotten
+            or self._stops != stops  # stopped: so it is then
             or self.toy.has_run(command_id)
             or trio.current_time() > expires_at_s
         ):
