@@ -20,9 +20,10 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-def demo_server(data_dir: Path) -> Iterator[ServerProcess]:
-    """A demo server of its own, on free ports; stopped as Ctrl-C stops it."""
-    server = start_demo(data_dir)
+def demo_server(data_dir: Path, database_dsn: str) -> Iterator[ServerProcess]:
+    """A demo server of its own, on free ports; stopped as Ctrl-C stops it. Its database is a fresh
+    one on the session's PostgreSQL: a start of its own would be most of a page test's time."""
+    server = start_demo(data_dir, DATABASE_URL=database_dsn)
     yield server
     server.stop()
 
