@@ -6,6 +6,7 @@ import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -82,12 +83,18 @@ async def store(bridge: Bridge, database_dsn: str) -> AsyncIterator[Store]:
 
 def create_database(postgres_dsn: str, name: str, template: str = "template1") -> str:
     """Its DSN."""
-    asyncio.run(_execute(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    _run(postgres_dsn, f"CREATE DATABASE {name} TEMPLATE {template}")
     return postgres_dsn.replace("/postgres?", f"/{name}?")
 
 
 def drop_database(postgres_dsn: str, name: str) -> None:
-    asyncio.run(_execute(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)"))
+    _run(postgres_dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _run(dsn: str, command: str) -> None:
+    """In a thread of its own: the page tests' browser driver keeps a loop running in this one."""
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, _execute(dsn, command)).result()
 
 
 async def _execute(dsn: str, command: str) -> None:

@@ -118,7 +118,9 @@ def test_a_short_command_without_answer_keeps_the_slot_between_its_attempts(
     room.ask(MODEL_PAGE, frames.ReportSettings, settings=ReportedSettings(levels=blink))
     room.tip(ANN, "tip-1")
     room.tip(ANN, "tip-2")
-    room.pass_s(17)
+    room.pass_s(6)
+    room.tip(ANN, "tip-3")  # any step: her toy would be at rest by now, had it begun
+    room.pass_s(11)
     assert [each.tip_id for each in room.commands(MODEL_PAGE)] == ["tip-1"] * 3
 
 

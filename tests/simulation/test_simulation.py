@@ -31,7 +31,9 @@ def blocks() -> Iterator[range]:
 
 
 @pytest.mark.slow  # ten runs of a quarter of an hour of virtual time each
-@pytest.mark.parametrize("seeds", list(blocks()), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}")
+@pytest.mark.parametrize(
+    "seeds", list(blocks()), ids=lambda seeds: f"{seeds.start}-{seeds.stop - 1}"
+)
 def test_every_run_ends_well(seeds: range) -> None:
     for seed in seeds:
         world = World(seed)
