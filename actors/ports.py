@@ -107,6 +107,8 @@ class RoomRecord(msgspec.Struct, frozen=True):
     platform_settings: PlatformSettings
     tip_menu: tuple[TipMenuRow, ...]
     pending: tuple[PendingActivation, ...]
+    toys_paused: bool = False
+    """The model has stopped all toys in this broadcast."""
 
 
 class RoomStore(Protocol):
@@ -117,6 +119,8 @@ class RoomStore(Protocol):
     async def start_broadcast(self, room_id: str, broadcast: Broadcast) -> None: ...
 
     async def end_broadcast(self, room_id: str, broadcast_id: str) -> None: ...
+
+    async def save_toys_paused(self, broadcast_id: str, paused: bool) -> None: ...
 
     async def save_preferences(self, user_id: str, preferences: Preferences) -> None: ...
 

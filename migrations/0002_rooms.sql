@@ -22,6 +22,7 @@ CREATE TABLE broadcasts (
     broadcast_id public_id PRIMARY KEY,
     room_id public_id NOT NULL REFERENCES rooms,
     lovense_mode text NOT NULL CHECK (lovense_mode IN ('EXTENSION', 'CAM_KIT')),
+    toys_paused boolean NOT NULL DEFAULT false,  -- the model stopped all toys: holds over a crash
     started_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz CHECK (ended_at >= started_at)
 );

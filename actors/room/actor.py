@@ -33,6 +33,7 @@ from actors.room.effects import (
     Send,
     Settle,
     StoreBroadcast,
+    StorePause,
     StorePreferences,
     WriteAudit,
 )
@@ -61,6 +62,7 @@ RISE_PATIENCE_S: Final = 30.0
 """How long a crashed room waits for a database that does not answer: no fault of the room's, so
 it costs no restart."""
 RISE_RETRY_S: Final = 1.0
+PAUSE_RETRY_S: Final = 1.0
 
 
 class RoomPorts:
@@ -106,6 +108,7 @@ class RoomActor:
         """The members, for the next life: each is let in again after a crash."""
         self._kept: room.Kept | None = None
         self._tips_at_ledger = 0
+        self._pause_to_store: StorePause | None = None
         self._log = structlog.get_logger("tiproom.room").bind(room_id=room_id)
 
     # ---- for others ----
@@ -265,6 +268,8 @@ class RoomActor:
                     ports.delivery.admit(self.room_id, session_id)
                 case StoreBroadcast():
                     self._beside.start_soon(self._store_broadcast, effect)
+                case StorePause():
+                    self._store_pause(effect)
                 case StorePreferences():
                     self._beside.start_soon(self._store_preferences, effect)
                 case PutAway():
@@ -294,6 +299,23 @@ class RoomActor:
         failed = await _stored(work)
         started = broadcast if effect.starts else None
         self._tell_self(_BroadcastStored(effect.asker, started, failed))
+
+    def _store_pause(self, effect: StorePause) -> None:
+        """The newest alone counts; one task stores it, however often it changes meanwhile."""
+        idle, self._pause_to_store = self._pause_to_store is None, effect
+        if idle:
+            self._beside.start_soon(self._store_newest_pause)
+
+    async def _store_newest_pause(self) -> None:
+        while (newest := self._pause_to_store) is not None:
+            try:
+                await self._ports.store.save_toys_paused(newest.broadcast_id, newest.paused)
+            except StoreUnavailable:
+                self._log.error("pause_not_stored")
+                await trio.sleep(PAUSE_RETRY_S)
+                continue
+            if self._pause_to_store is newest:
+                self._pause_to_store = None
 
     async def _store_preferences(self, effect: StorePreferences) -> None:
         async def work() -> None:

@@ -65,6 +65,14 @@ class StoreBroadcast(_Effect, frozen=True):
     asker: Asker
 
 
+class StorePause(_Effect, frozen=True):
+    """Store that all toys are paused, or go on, in this broadcast. Nothing comes back: what holds
+    here holds; the database only carries it over a crash of the process."""
+
+    broadcast_id: str
+    paused: bool
+
+
 class StorePreferences(_Effect, frozen=True):
     """Comes back as _PreferencesStored."""
 
@@ -86,6 +94,7 @@ Effect = (
     | Settle
     | WriteAudit
     | StoreBroadcast
+    | StorePause
     | StorePreferences
     | PutAway
 )

@@ -8,7 +8,7 @@ import msgspec
 from actors.ports import RoomRecord, Settled, ViewerRecord
 from actors.room import activation, broadcasts, members, tips
 from actors.room.activation_queue import ActivationQueue
-from actors.room.effects import Close, Effect, PutAway
+from actors.room.effects import Close, Effect, Publish, PutAway, StorePause
 from actors.room.inspection import inspect
 from actors.room.messages import (
     Activate,
@@ -59,7 +59,7 @@ def new_state(
     record: RoomRecord, ctx: Context, model_share_percent: int, tip_bonus_percent: int
 ) -> RoomState:
     """A room as the database knows it. Its epoch is new: members must take a new snapshot."""
-    return RoomState(
+    state = RoomState(
         room_id=record.room_id,
         model_id=record.model_id,
         model_display_name=record.model_display_name,
@@ -74,6 +74,8 @@ def new_state(
         empty_since_s=ctx.now.clock_s,
         model_unready_since_s=ctx.now.clock_s,
     )
+    state.queue.paused = record.toys_paused
+    return state
 
 
 def keep(state: RoomState) -> Kept:
@@ -122,8 +124,10 @@ def restore(state: RoomState, record: RoomRecord, ctx: Context) -> list[Effect]:
 
 def step(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]:
     """Apply one message, then all that is due: no I/O, no waiting. Effects are in delivery
-    order."""
-    return _apply(state, message, ctx) + _settle_down(state, ctx)
+    order: what is for all comes last, for a thousand members take milliseconds, and a command or
+    a stop that one of them waits for does not."""
+    effects = _apply(state, message, ctx) + _settle_down(state, ctx)
+    return sorted(effects, key=lambda effect: isinstance(effect, Publish))
 
 
 def next_due_s(state: RoomState, ctx: Context) -> float:
@@ -195,8 +199,7 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
         case StopToysByRequest(reply_to):
             return _stop_room(state, ctx) + tips.reply(reply_to, None)
         case ResumeToysByRequest(reply_to):
-            state.queue.paused = False
-            return tips.reply(reply_to, None)
+            return tips.reply(reply_to, None) + _set_paused(state, False)
         case PlatformSettingsChanged(settings):
             return _change_platform(state, ctx, settings)
         case ModelSettingsChanged(settings):
@@ -278,8 +281,7 @@ def _apply_model_frame(
 ) -> list[Effect]:
     match frame:
         case frames.ResumeToys():
-            state.queue.paused = False
-            return tips.reply(asker, None)
+            return tips.reply(asker, None) + _set_paused(state, False)
         case frames.StartBroadcast():
             return broadcasts.start(state, ctx, asker, frame.lovense_mode)
         case frames.EndBroadcast():
@@ -290,8 +292,15 @@ def _apply_model_frame(
 
 def _stop_room(state: RoomState, ctx: Context) -> list[Effect]:
     """The stop frames come first, before anything else that follows from them."""
-    state.queue.paused = True
-    return activation.stop_all(state, ctx)
+    stored = _set_paused(state, True)
+    return activation.stop_all(state, ctx) + stored
+
+
+def _set_paused(state: RoomState, paused: bool) -> list[Effect]:
+    changed, state.queue.paused = state.queue.paused is not paused, paused
+    if not changed or state.broadcast is None:
+        return []
+    return [StorePause(state.broadcast.broadcast_id, paused)]
 
 
 def _change_platform(state: RoomState, ctx: Context, settings: PlatformSettings) -> list[Effect]:

@@ -74,6 +74,7 @@ LOAD_POINTS: Final = "SELECT balance FROM points_accounts WHERE user_id = $1"
 
 LOAD_ROOM: Final = """
 SELECT m.model_id, m.display_name, m.settings, b.broadcast_id, b.lovense_mode,
+       coalesce(b.toys_paused, false) AS toys_paused,
        (SELECT settings FROM platform_settings) AS platform_settings
 FROM rooms r
 JOIN models m ON m.model_id = r.model_id
@@ -99,6 +100,8 @@ START_BROADCAST: Final = """
 INSERT INTO broadcasts (broadcast_id, room_id, lovense_mode) VALUES ($1, $2, $3)
 ON CONFLICT (broadcast_id) DO NOTHING
 RETURNING true"""
+
+SAVE_TOYS_PAUSED: Final = "UPDATE broadcasts SET toys_paused = $2 WHERE broadcast_id = $1"
 
 IS_BROADCAST_OPEN: Final = """
 SELECT EXISTS (

@@ -62,6 +62,10 @@ class PostgresRooms:
         """The same end again is no error."""
         await self._database.run(_execute, queries.END_BROADCAST, room_id, broadcast_id)
 
+    async def save_toys_paused(self, broadcast_id: str, paused: bool) -> None:
+        """See the port."""
+        await self._database.run(_execute, queries.SAVE_TOYS_PAUSED, broadcast_id, paused)
+
     async def save_preferences(self, user_id: str, preferences: Preferences) -> None:
         """Of any user; they hold in every room."""
         await self._database.run(
@@ -127,6 +131,7 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
             PendingActivation(tip_activated.decode(row["event"]), tuple(records[row["tip_id"]]))
             for row in events
         ),
+        toys_paused=room["toys_paused"],
     )
 
 

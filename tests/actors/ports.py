@@ -149,6 +149,13 @@ class Database:
             self._change_room(room_id, None)
         await self.after("end_broadcast")
 
+    async def save_toys_paused(self, broadcast_id: str, paused: bool) -> None:
+        await self.before("save_toys_paused")
+        for room_id, record in self.rooms.items():
+            if record.broadcast is not None and record.broadcast.broadcast_id == broadcast_id:
+                self.rooms[room_id] = msgspec.structs.replace(record, toys_paused=paused)
+        await self.after("save_toys_paused")
+
     async def save_preferences(self, user_id: str, preferences: Preferences) -> None:
         await self.before("save_preferences")
         self.preferences[user_id] = preferences

@@ -412,3 +412,39 @@ async def test_two_changes_ahead_of_the_rest_keep_their_order(house: House) -> N
         room.tell_first(PlatformSettingsChanged(PlatformSettings(enable_lovense=enabled)))
     await wait_all_tasks_blocked()
     assert not house.sent(ANN, frames.RoomChanged)[-1].room.enable_lovense
+
+
+def test_a_stop_holds_over_a_crash_of_the_process() -> None:
+    """Stored beside the room, again and again while the database is away; the newest counts."""
+    database = Database([record()], {"ann": 1_000})
+    tries: list[str] = []
+
+    async def away_at_first(call: str) -> None:
+        await trio.lowlevel.checkpoint()
+        if call == "save_toys_paused":
+            tries.append(call)
+            if len(tries) < 3:
+                raise StoreUnavailable
+
+    database.before = away_at_first
+
+    async def main() -> None:
+        async with open_house(database) as house:
+            await house.join_model()
+            room = await house.room()
+            for frame in (frames.StopToys(8), frames.ResumeToys(9), frames.StopToys(10)):
+                room.tell(MemberFrame(MODEL_PAGE, frame))
+            await trio.sleep(5)
+        async with open_house(database) as house:
+            await house.join_model()
+            await house.join_viewer(ANN, "ann")
+            assert house.sent(ANN, frames.Snapshot)[0].room.toys_paused
+            await house.tip(ANN, "tip-1", ref=2)
+            await trio.sleep(60)
+            assert house.sent(MODEL_PAGE, frames.Command) == []
+            (await house.room()).tell(MemberFrame(MODEL_PAGE, frames.ResumeToys(9)))
+            await wait_all_tasks_blocked()
+            assert [each.tip_id for each in house.sent(MODEL_PAGE, frames.Command)] == ["tip-1"]
+
+    on_virtual_clock(main)
+    assert len(tries) == 4

@@ -228,6 +228,20 @@ async def test_a_viewer_nobody_registered_has_no_wallet(store: Store) -> None:
     assert await store.members.load_user("nobody") is None
 
 
+async def test_a_pause_belongs_to_its_broadcast(room: Store) -> None:
+    await room.rooms.start_broadcast("room-1", EXTENSION)
+    for paused in (True, False, True):
+        await room.rooms.save_toys_paused(EXTENSION.broadcast_id, paused)
+        loaded = await room.rooms.load_room("room-1")
+        assert loaded is not None
+        assert loaded.toys_paused is paused
+    await room.rooms.end_broadcast("room-1", EXTENSION.broadcast_id)
+    await room.rooms.start_broadcast("room-1", Broadcast("broadcast-2", LovenseMode.CAM_KIT))
+    loaded = await room.rooms.load_room("room-1")
+    assert loaded is not None
+    assert not loaded.toys_paused
+
+
 async def test_a_viewers_wishes_persist(room: Store) -> None:
     for wishes in (Preferences(True, False), Preferences(False, True)):
         await room.rooms.save_preferences("alex", wishes)
