@@ -1,12 +1,12 @@
 """Going live and ending: one integration per broadcast, fixed when it starts (spec 1)."""
 
 from actors.ports import Broadcast
-from actors.room.activation import end_all
 from actors.room.effects import Close, Effect, StoreBroadcast
 from actors.room.members import lose_model_page
 from actors.room.messages import Asker, _BroadcastStored
 from actors.room.state import Context, RoomState
 from actors.room.tips import reply
+from actors.room.toy_stop import end_all
 from protocol import frames
 from protocol.errors import CloseCode, ErrorCode, Refusal
 from protocol.tip_activated import LovenseMode

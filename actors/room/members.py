@@ -6,7 +6,7 @@ Spec 1: model session, viewer gating; spec 7: presence, connection.
 from collections import deque
 from typing import Final
 
-from actors.room.activation import queue_view, returned
+from actors.room.dispatch import returned
 from actors.room.effects import Admit, Close, Effect, Publish, Send, StorePreferences
 from actors.room.messages import (
     Asker,
@@ -15,6 +15,7 @@ from actors.room.messages import (
     SetPreferencesByRequest,
     _PreferencesStored,
 )
+from actors.room.queue_report import queue_view
 from actors.room.state import (
     PRESENCE_INTERVAL_S,
     Context,

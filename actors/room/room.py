@@ -6,7 +6,7 @@ from typing import assert_never
 import msgspec
 
 from actors.ports import RoomRecord, Settled, ViewerRecord
-from actors.room import activation, broadcasts, members, tips
+from actors.room import activation, broadcasts, dispatch, members, queue_report, tips, toy_stop
 from actors.room.activation_queue import ActivationQueue
 from actors.room.effects import Close, Effect, Publish, PutAway, StorePause
 from actors.room.inspection import inspect
@@ -141,7 +141,7 @@ def next_due_s(state: RoomState, ctx: Context) -> float:
 def _settle_down(state: RoomState, ctx: Context) -> list[Effect]:
     """What follows every step, whatever it was."""
     effects = activation.advance(state, ctx)
-    effects += activation.report(state, ctx)
+    effects += queue_report.report(state, ctx)
     effects += members.publish_view(state)
     effects += members.publish_presence(state, ctx)
     if not _empty(state):
@@ -226,11 +226,11 @@ def _apply_frame(
         return []  # the session has left, or was refused; its last frames mean nothing
     match frame:
         case frames.CommandAccepted(command_id):
-            return activation.accepted(state, ctx, session_id, command_id)
+            return dispatch.accepted(state, ctx, session_id, command_id)
         case frames.CommandActivated(command_id):
-            return activation.activated(state, ctx, session_id, command_id)
+            return dispatch.activated(state, ctx, session_id, command_id)
         case frames.CommandFailed(command_id, code):
-            return activation.failed(state, ctx, session_id, command_id, code)
+            return dispatch.failed(state, ctx, session_id, command_id, code)
         case frames.Connect() | frames.RefreshToken():
             raise AssertionError("the session answers these")
         case frames.ReportToys():
@@ -262,7 +262,7 @@ def _apply_frame(
             stopped = (
                 _stop_room(state, ctx)
                 if user_id is None
-                else activation.stop_viewer(state, ctx, user_id)
+                else toy_stop.stop_viewer(state, ctx, user_id)
             )
             return stopped + tips.reply(asker, None)
         case frames.ResumeToys() | frames.StartBroadcast() | frames.EndBroadcast():
@@ -293,7 +293,7 @@ def _apply_model_frame(
 def _stop_room(state: RoomState, ctx: Context) -> list[Effect]:
     """The stop frames come first, before anything else that follows from them."""
     stored = _set_paused(state, True)
-    return activation.stop_all(state, ctx) + stored
+    return toy_stop.stop_all(state, ctx) + stored
 
 
 def _set_paused(state: RoomState, paused: bool) -> list[Effect]:
@@ -306,7 +306,7 @@ def _set_paused(state: RoomState, paused: bool) -> list[Effect]:
 def _change_platform(state: RoomState, ctx: Context, settings: PlatformSettings) -> list[Effect]:
     killed = state.platform.enable_lovense and not settings.enable_lovense
     state.change_platform_settings(settings)
-    return activation.stop_all(state, ctx) if killed else []
+    return toy_stop.stop_all(state, ctx) if killed else []
 
 
 def _change_model(state: RoomState, settings: ModelSettings) -> list[Effect]:
