@@ -55,7 +55,8 @@ class AuditWriter:
                 await self._write_some()
 
     async def _write_some(self) -> None:
-        """One transaction with as much as waits, up to the bound."""
+        """One transaction with as much as waits, up to the bound; again and unchanged until it is
+        durable, for it may have been all along."""
         taken = 0
         records: list[TargetRecord] = []
         finished: list[str] = []
@@ -65,12 +66,13 @@ class AuditWriter:
             records += some_records
             finished += some_finished
             taken += 1
-        try:
-            await self._store.append_audit(records, finished)
-        except StoreUnavailable:
-            self._log.error("audit_write_failed", waiting=len(self._waiting))
-            await trio.sleep(RETRY_S)
-            return
+        while True:
+            try:
+                await self._store.append_audit(records, finished)
+                break
+            except StoreUnavailable:
+                self._log.error("audit_write_failed", waiting=len(self._waiting))
+                await trio.sleep(RETRY_S)
         del self._waiting[:taken]
         self._durable += taken
         self._written.unpark_all()

@@ -126,7 +126,7 @@ class RoomStore(Protocol):
 
     async def append_audit(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
         """Append the records (COPY) and mark the tips `finished` done for the consumer `room`,
-        in one transaction."""
+        in one transaction. The very same write again, after StoreUnavailable, adds nothing."""
         ...
 
 

@@ -1,7 +1,8 @@
 -- The life of every target of every tip: protocol/audit.py, TargetRecord. Written by COPY.
 
 CREATE TABLE activation_audit (
-    record_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    record_id uuid PRIMARY KEY,
+    seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
     tip_id public_id NOT NULL,
     event_id uuid NOT NULL,
     ledger_id text NOT NULL,

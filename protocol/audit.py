@@ -62,6 +62,8 @@ class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
     page's own failure code, cut to 64 characters.
     """
 
+    record_id: UUID
+    """Of this line: a write that is repeated, because its outcome was not known, adds nothing."""
     tip_id: str
     event_id: UUID
     ledger_id: str

@@ -50,7 +50,7 @@ def test_what_is_issued_is_read_back(role: Role, room_id: str | None) -> None:
         role=role,
         membership_tier=MembershipTier.VIP_GOLD,
         room_id=room_id,
-        expires_at_utc=datetime.fromtimestamp(NOW_S + 60, UTC),
+        expires_at_utc=datetime.fromtimestamp(NOW_S + 3600, UTC),
     )
     assert AUTHORITY.verify(AUTHORITY.issue(identity)) == identity
 

@@ -91,6 +91,7 @@ def target_record(
 ) -> TargetRecord:
     """One line of the audit, as of now."""
     return TargetRecord(
+        record_id=ctx.chance.uuid7(ctx.now),
         tip_id=event.tip_id,
         event_id=event.event_id,
         ledger_id=event.ledger.ledger_id,

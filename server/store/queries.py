@@ -92,9 +92,9 @@ WHERE d.consumer = 'room' AND d.done_at IS NULL AND o.room_id = $1
 ORDER BY d.seq"""
 
 AUDIT_OF_TIPS: Final = """
-SELECT tip_id, event_id, ledger_id, room_id, target_type, target_id, attempt, state, reason, code,
-       call, fit, at_utc
-FROM activation_audit WHERE tip_id = ANY ($1::text[]) ORDER BY record_id"""
+SELECT record_id, tip_id, event_id, ledger_id, room_id, target_type, target_id, attempt, state,
+       reason, code, call, fit, at_utc
+FROM activation_audit WHERE tip_id = ANY ($1::text[]) ORDER BY seq"""
 
 START_BROADCAST: Final = """
 INSERT INTO broadcasts (broadcast_id, room_id, lovense_mode) VALUES ($1, $2, $3)

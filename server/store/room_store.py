@@ -22,6 +22,7 @@ ROOM: Final = "room"
 """The toy layer's name in the table event_consumers."""
 
 _AUDIT_COLUMNS: Final = (
+    "record_id",
     "tip_id",
     "event_id",
     "ledger_id",
@@ -146,15 +147,20 @@ async def _start_broadcast(connection: Connection, room_id: str, broadcast: Broa
 async def _append_audit(
     connection: Connection, records: Sequence[TargetRecord], finished: Sequence[str]
 ) -> None:
-    async with connection.transaction():
-        if records:
-            await connection.copy_records_to_table(
-                "activation_audit",
-                records=[_audit_row(record) for record in records],
-                columns=_AUDIT_COLUMNS,
-            )
-        if finished:
-            await connection.execute(queries.FINISH_DELIVERIES, ROOM, list(finished))
+    try:
+        async with connection.transaction():
+            if records:
+                await connection.copy_records_to_table(
+                    "activation_audit",
+                    records=[_audit_row(record) for record in records],
+                    columns=_AUDIT_COLUMNS,
+                )
+            if finished:
+                await connection.execute(queries.FINISH_DELIVERIES, ROOM, list(finished))
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "activation_audit_pkey":
+            raise
+        # The same write again, because its success was not heard of: all of it is there.
 
 
 async def _save_tip_menu(connection: Connection, model_id: str, rows: Sequence[TipMenuRow]) -> None:
@@ -190,6 +196,7 @@ def _menu_row(row: asyncpg.Record) -> TipMenuRow:
 
 def _audit_row(record: TargetRecord) -> tuple[Any, ...]:
     return (
+        record.record_id,
         record.tip_id,
         record.event_id,
         record.ledger_id,
@@ -215,6 +222,7 @@ def _page_code(code: str | None) -> str | None:
 
 def audit_record(row: asyncpg.Record) -> TargetRecord:
     return TargetRecord(
+        record_id=row["record_id"],
         tip_id=row["tip_id"],
         event_id=row["event_id"],
         ledger_id=row["ledger_id"],

@@ -163,7 +163,8 @@ class Database:
 
     async def append_audit(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
         await self.before("append_audit")
-        self.audit += records
+        known = {line.record_id for line in self.audit}
+        self.audit += [line for line in records if line.record_id not in known]
         self.audit_writes.append((len(records), len(finished)))
         for tip_id in finished:
             self.undone["room"].pop(tip_id, None)

@@ -21,6 +21,7 @@ from tests.actors.rooms import ROOM, SteppedRoom, events, record
 
 def line(number: int) -> TargetRecord:
     return TargetRecord(
+        record_id=UUID(int=number),
         tip_id=f"tip-{number}",
         event_id=UUID(int=number),
         ledger_id="ledger",

@@ -82,7 +82,7 @@ def static_site() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium. Its absence is a failure, not a reason to skip."""
     path = shutil.which("chromium")

@@ -6,12 +6,15 @@ failure names its seed.
 
 import os
 from collections.abc import Iterator, Sequence
+from uuid import uuid4
 
+import msgspec
 import pytest
 
 from actors.audit_writer import AuditWriter
 from actors.ledger import LedgerActor, SettleRequest
 from actors.ports import Settlement, SettlementOutcome, StoreUnavailable
+from protocol.audit import TargetRecord
 from tests.actors.ports import Books
 from tests.simulation.world import World
 
@@ -119,8 +122,11 @@ class GivesUpAudit(AuditWriter):
 class FinishesTwice(AuditWriter):
     """Writes a final record once more, as a consumer would that took the event twice."""
 
-    def write(self, records: Sequence, finished: Sequence[str]) -> None:  # type: ignore[type-arg]
-        again = [type(each)(**{**_fields(each), "attempt": each.attempt + 1}) for each in records]
+    def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+        again = [
+            msgspec.structs.replace(each, record_id=uuid4(), attempt=each.attempt + 1)
+            for each in records
+        ]
         super().write([*records, *again] if finished else records, finished)
 
 
@@ -149,7 +155,3 @@ def test_a_broken_system_is_found_out(broken: dict[str, object], symptom: str) -
 def _run(world: World) -> World:
     world.run()
     return world
-
-
-def _fields(record: object) -> dict[str, object]:
-    return {name: getattr(record, name) for name in record.__struct_fields__}  # type: ignore[attr-defined]

@@ -36,6 +36,7 @@ async def room(store: Store) -> Store:
 
 def record(tip_id: str, state: TargetState, **fields: Any) -> TargetRecord:
     plain = TargetRecord(
+        record_id=uuid4(),
         tip_id=tip_id,
         event_id=uuid4(),
         ledger_id=str(uuid4()),
@@ -178,6 +179,18 @@ async def test_the_audit_and_its_end_are_one_transaction(room: Store) -> None:
     loaded = await room.rooms.load_room("room-1")
     assert loaded is not None
     assert [each.records for each in loaded.pending] == [()]
+
+
+async def test_the_same_write_again_adds_nothing(room: Store) -> None:
+    """As after a lost connection, when nobody knows whether the first one stands."""
+    await room.ledger.settle([tip("a"), tip("b")])
+    records = [record("a", TargetState.QUEUED), record("a", TargetState.SKIPPED)]
+    for _ in range(2):
+        await room.rooms.append_audit(records, ["a"])
+    trace = await room.traces.load_tip("a")
+    assert trace is not None
+    assert [each["state"] for each in trace.targets] == ["QUEUED", "SKIPPED"]
+    assert [event.tip_id for event in await room.ledger.pending_events("room", 10)] == ["b"]
 
 
 async def test_every_state_and_reason_can_be_written(room: Store) -> None:
