@@ -118,26 +118,28 @@ class CommandFailed(_Client, frozen=True, tag="commandFailed"):
 
 
 class StopToys(_Client, frozen=True, tag="stopToys"):
-    """A model: stop everything in the room and pause the queue. A viewer: stop the own toy."""
+    """A model: stop everything in the room and pause the queue. A viewer: stop the own toy, which
+    then gets nothing until `resumeToys`."""
 
     ref: Ref
 
 
 class ResumeToys(_Client, frozen=True, tag="resumeToys"):
-    """The model: the queue goes on."""
+    """A model: the queue goes on. A viewer: the own toy takes part again."""
 
     ref: Ref
 
 
 class StartBroadcast(_Client, frozen=True, tag="startBroadcast"):
-    """The model goes live, with exactly one integration for the whole broadcast.
+    """The model goes live, with exactly one integration for the whole broadcast: that of her
+    settings if it is left out.
 
     `ok` carries a BroadcastStarted. A page that runs the other integration is then closed with
     a come-back code, to connect anew with the right one.
     """
 
     ref: Ref
-    lovense_mode: LovenseMode
+    lovense_mode: LovenseMode | None = None
 
 
 class EndBroadcast(_Client, frozen=True, tag="endBroadcast"):
@@ -177,7 +179,8 @@ class Ok(_Server, frozen=True, tag="ok"):
 
 
 class Error(_Server, frozen=True, tag="error"):
-    """Not done, nothing changed. `ref` is None where the frame had none that could be read.
+    """Not done, and nothing changed, but for LEDGER_UNAVAILABLE: then nobody knows, and the same
+    tipId again finds out. `ref` is None where the frame had none that could be read.
     `retry`: the same frame may succeed later. `retry_after_s`: not before."""
 
     ref: int | None
@@ -275,6 +278,8 @@ class SelfView(msgspec.Struct, frozen=True, rename="camel"):
     react_to_my_tips: bool
     feel_all_tips: bool
     gates: Gates
+    toys_paused: bool
+    """A viewer has stopped the own toy; for a model, the room's toys are stopped."""
 
 
 class Snapshot(_Server, frozen=True, tag="snapshot"):

@@ -67,6 +67,13 @@ class Fitted(msgspec.Struct, frozen=True):
     seconds: float = 0.0
 
 
+NOT_RUN_CODES: Final = frozenset(
+    {"expired", "no_toy", "wrong_integration", "unknown_method", "bad_arguments"}
+)
+"""Failure codes of our pages that mean the vendor was not called. After any other the vendor may
+hold the call, and the toy may still run."""
+
+
 # ---- toys ------------------------------------------------------------------------------------
 
 
@@ -232,32 +239,36 @@ def model_call(
     level_map: LevelMap | None,
     tip_amount: int,
     tipper_name: str,
+    seconds_max: int = DURATION_S_MAX,
 ) -> Fitted:
     """The `receiveTip` that comes nearest to `vibration` on this model's settings.
 
     LEVEL and PATTERN: the level nearest in strength (a pattern by its mean), ties to the nearer
     time. PRESET: the special of that name. `tip_amount` itself is passed where the chosen level
     covers it. No settings, no fitting entry: no call, and a reason; never a made-up amount.
+    What plays longer than `seconds_max` is not chosen; a special that does not say how long it
+    plays is taken to play that long.
     """
     if level_map is None:
         return Fitted(None, Fit("none"), Reason.NO_LEVEL_MAP)
     if vibration.type is VibrationType.PRESET:
         special = next((s for s in level_map.specials if s.name == vibration.preset_name), None)
-        if special is None or (special.seconds or 0) > DURATION_S_MAX:
+        if special is None or (special.seconds or 0) > seconds_max:
             return Fitted(None, Fit("none"), Reason.PRESET_UNAVAILABLE)
         seconds_off = (
             None if special.seconds is None else abs(special.seconds - vibration.duration_sec)
         )
         exact = seconds_off is None or seconds_off == 0
         fit = Fit("exact" if exact else "nearest", special.name, 0, seconds_off)
-        seconds = vibration.duration_sec if special.seconds is None else special.seconds
+        seconds = seconds_max if special.seconds is None else special.seconds
         return Fitted(_receive_tip(mode, special.amount, tipper_name), fit, seconds=seconds)
 
     taken = frozenset(special.amount for special in level_map.specials)
     candidates = [
         (level, amount)
         for level in level_map.levels
-        if (amount := _amount_within(level, tip_amount, taken)) is not None
+        if level.seconds <= seconds_max
+        and (amount := _amount_within(level, tip_amount, taken)) is not None
     ]
     if not candidates:
         return Fitted(None, Fit("none"), Reason.NO_LEVEL_MAP)

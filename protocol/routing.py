@@ -29,6 +29,8 @@ class ViewerFlags(msgspec.Struct, frozen=True):
     toy_connected: bool
     react_to_my_tips: bool
     feel_all_tips: bool
+    stopped: bool = False
+    """The viewer has stopped the own toy, and not resumed yet."""
 
 
 class RoomSnapshot(msgspec.Struct, frozen=True):
@@ -92,6 +94,8 @@ def recheck(target: Target, room: RoomSnapshot) -> Reason | None:
             assert_never(target)
     if viewer is None:
         return Reason.NOT_PRESENT
+    if viewer.stopped:
+        return Reason.STOPPED
     if not viewer.toy_connected:
         return Reason.NO_TOY
     return None if opted_in else Reason.OPTED_OUT

@@ -218,6 +218,13 @@ class RoomActor:
             # Only now: a Join that crashes the room is not tried again.
             self._joins[message.session_id] = msgspec.structs.replace(message, ref=None)
         self._carry_out(effects)
+        if state.platform.lovense_log_activations:
+            self._log_finished(effects)
+
+    def _log_finished(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, WriteAudit) and effect.finished:
+                self._log.info("tips_finished", tip_ids=effect.finished)
 
     def _context(self) -> Context:
         return Context(self._ports.chance.now(), self._ports.chance)

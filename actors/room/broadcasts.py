@@ -1,7 +1,7 @@
 """Going live and ending: one integration per broadcast, fixed when it starts (spec 1)."""
 
 from actors.ports import Broadcast
-from actors.room.effects import Close, Effect, StoreBroadcast
+from actors.room.effects import Close, Effect, StoreBroadcast, StorePause
 from actors.room.members import lose_model_page
 from actors.room.messages import Asker, _BroadcastStored
 from actors.room.state import Context, RoomState
@@ -12,8 +12,11 @@ from protocol.errors import CloseCode, ErrorCode, Refusal
 from protocol.tip_activated import LovenseMode
 
 
-def start(state: RoomState, ctx: Context, asker: Asker, mode: LovenseMode) -> list[Effect]:
-    """In force when the database has it."""
+def start(
+    state: RoomState, ctx: Context, asker: Asker, wanted_mode: LovenseMode | None
+) -> list[Effect]:
+    """In force when the database has it. Without a mode: the one of the model's settings."""
+    mode = wanted_mode or state.model_settings.lovense_mode
     if state.broadcast is not None:
         return reply(
             asker,
@@ -25,6 +28,7 @@ def start(state: RoomState, ctx: Context, asker: Asker, mode: LovenseMode) -> li
     if state.broadcast_changing:
         return reply(asker, Refusal(ErrorCode.ROOM_BUSY))
     state.broadcast_changing = True
+    state.queue.paused = False
     broadcast = state.broadcast_unsure
     if broadcast is None or broadcast.lovense_mode is not mode:
         broadcast = Broadcast(str(ctx.chance.uuid7(ctx.now)), mode)
@@ -49,12 +53,14 @@ def stored(state: RoomState, ctx: Context, message: _BroadcastStored) -> list[Ef
         return reply(message.asker, message.failed)
     state.broadcast_unsure = None
     state.broadcast = message.started
-    state.queue.paused = False
     if message.started is None:
+        state.queue.paused = False
         return reply(message.asker, None) + end_all(state, ctx)
     mode = message.started.lovense_mode
     answer = frames.BroadcastStarted(message.started.broadcast_id, mode)
     effects = reply(message.asker, answer)
+    if state.queue.paused:  # a stop while the start was being stored
+        effects.append(StorePause(message.started.broadcast_id, True))
     page = state.model_page
     if page is not None and page.integration is not mode:
         lose_model_page(state, ctx)

@@ -15,9 +15,9 @@ from actors.room.state import Context, Outstanding, Playing, RoomState
 from actors.room.target_audit import close_command, drop_target, target_record
 from protocol import frames
 from protocol.audit import Reason, TargetState
-from protocol.lovense import Fitted, model_call, viewer_call
+from protocol.lovense import NOT_RUN_CODES, Fitted, model_call, viewer_call
 from protocol.routing import recheck
-from protocol.tip_activated import ModelToy, Target, TipActivated
+from protocol.tip_activated import ModelToy
 
 RETRY_DELAYS_S: Final = (2.0, 4.0)
 ATTEMPTS_MAX: Final = 3
@@ -31,7 +31,7 @@ def send(
 ) -> list[Effect]:
     """One attempt: the call as the target's page and toy are now, to that page."""
     event = outstanding.activation.event
-    session_id, fitted = _call_for(state, event, outstanding.target)
+    session_id, fitted = _call_for(state, outstanding)
     if session_id is None or fitted.call is None:
         reason = fitted.reason or Reason.NOT_PRESENT
         state.outstanding.pop(outstanding.command_id, None)
@@ -60,7 +60,10 @@ def send(
     return [Send(session_id, command), WriteAudit((record,), ())]
 
 
-def _call_for(state: RoomState, event: TipActivated, target: Target) -> tuple[int | None, Fitted]:
+def _call_for(state: RoomState, outstanding: Outstanding) -> tuple[int | None, Fitted]:
+    """A viewer's tab that has the command keeps it while its toy is there: what it has run it
+    does not run again, and another tab might."""
+    event, target = outstanding.activation.event, outstanding.target
     vibration = event.item.vibration
     assert vibration is not None, "an event without a vibration has no targets"
     if isinstance(target, ModelToy):
@@ -72,9 +75,13 @@ def _call_for(state: RoomState, event: TipActivated, target: Target) -> tuple[in
             page.level_map,
             event.transaction.amount,
             event.tipper.username,
+            state.platform.lovense_max_activation_duration,
         )
         return page.session_id, call
-    session = state.viewers[target.user_id].toy_session
+    viewer = state.viewers[target.user_id]
+    session = viewer.sessions.get(outstanding.session_id or 0)
+    if session is None or not session.toy_connected:
+        session = viewer.toy_session
     assert session is not None, "checked just before"
     return session.session_id, viewer_call(vibration, session.toys)
 
@@ -111,7 +118,7 @@ def failed(
     if outstanding is None:
         return []
     playing = slot.moment_of(state, outstanding)
-    if playing is not None and isinstance(outstanding.target, ModelToy):
+    if playing and isinstance(outstanding.target, ModelToy) and code in NOT_RUN_CODES:
         playing.model_rests_at_s = None  # it does not run: the slot is the viewers'
     return close_command(state, ctx, outstanding, TargetState.FAILED, Reason.PAGE_REPORTED, code)
 

@@ -26,9 +26,10 @@ from actors.room.state import (
     Viewer,
 )
 from actors.room.tips import error_frame, reply
+from actors.room.toy_stop import stop_viewer
 from protocol import frames
 from protocol.errors import CloseCode, ErrorCode, Refusal
-from protocol.gating import set_preferences
+from protocol.gating import Preferences, set_preferences
 from protocol.lovense import read_level_map, read_toys
 from protocol.tip_activated import MembershipTier
 
@@ -105,6 +106,7 @@ def _join_viewer(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
             message.membership_tier,
             message.viewer.preferences,
             message.viewer.balance,
+            stopped=message.user_id in state.stopped,
         )
     effects = _set_tier(state, viewer, message.membership_tier)  # the other tabs; then this one
     viewer.sessions[message.session_id] = Session(message.session_id, message.user_id)
@@ -168,7 +170,8 @@ def report_toys(
         page.toys = toys
         return effects + _model_toys_changed(state, ctx, page)
     viewer = state.viewers[state.users_by_session[session_id]]
-    viewer.sessions[session_id].toys = toys
+    session = viewer.sessions[session_id]
+    session.toys, session.had_toys = toys, session.had_toys or bool(toys)
     effects += _viewer_changed(state, viewer)
     if viewer.toy_session is not None:
         effects += returned(state, ctx, viewer.user_id)
@@ -272,13 +275,16 @@ def _store_preferences(state: RoomState, user_id: str, wanted: PreferencesWanted
     return [StorePreferences(user_id, changed, wanted.asker)]
 
 
-def preferences_stored(state: RoomState, message: _PreferencesStored) -> list[Effect]:
+def preferences_stored(state: RoomState, ctx: Context, message: _PreferencesStored) -> list[Effect]:
     """The outcome of one change, in force now; then the next one that waited for it."""
     effects = reply(message.asker, message.failed or message.preferences)
     viewer = state.viewers.get(message.user_id)
     if viewer is not None and message.failed is None:
-        viewer.preferences = message.preferences
+        old, viewer.preferences = viewer.preferences, message.preferences
         effects += _viewer_changed(state, viewer)
+        if _opted_out(old, viewer.preferences):
+            # Who opts out while something plays means that, too.
+            effects += stop_viewer(state, ctx, viewer.user_id)
     # Nothing waits if the room has crashed since it asked for this.
     waiting = state.preferences_storing.pop(message.user_id, deque())
     while waiting and message.user_id not in state.preferences_storing:
@@ -286,6 +292,20 @@ def preferences_stored(state: RoomState, message: _PreferencesStored) -> list[Ef
     if waiting:
         state.preferences_storing[message.user_id] = waiting
     return effects
+
+
+def _opted_out(old: Preferences, new: Preferences) -> bool:
+    return (old.react_to_my_tips and not new.react_to_my_tips) or (
+        old.feel_all_tips and not new.feel_all_tips
+    )
+
+
+def set_stopped(state: RoomState, user_id: str, stopped: bool) -> list[Effect]:
+    """A viewer's toy takes part no more, or takes part again."""
+    (state.stopped.add if stopped else state.stopped.discard)(user_id)
+    viewer = state.viewers[user_id]
+    viewer.stopped = stopped
+    return _viewer_changed(state, viewer)
 
 
 # ---- what members are shown ------------------------------------------------------------------

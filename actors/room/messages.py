@@ -103,7 +103,7 @@ class StartBroadcastByRequest(_Message, frozen=True):
     """Answered with `BroadcastStarted | Refusal`."""
 
     reply_to: ReplyTo
-    lovense_mode: LovenseMode
+    lovense_mode: LovenseMode | None
 
 
 class EndBroadcastByRequest(_Message, frozen=True):

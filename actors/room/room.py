@@ -51,6 +51,8 @@ class Kept(msgspec.Struct, frozen=True):
     model_toy_rests_at_s: float
     """Her toy plays on."""
     model_toy_tip_id: str | None
+    stopped: frozenset[str]
+    """Viewers' toys, too."""
     viewers: dict[str, tuple[MembershipTier, ViewerRecord]]
     """userId -> as known by now; what a Join says may be old."""
 
@@ -89,6 +91,7 @@ def keep(state: RoomState) -> Kept:
         state.queue.recent_starts_s(),
         rests_at_s,
         tip_id,
+        frozenset(state.stopped),
         {
             viewer.user_id: (viewer.tier, ViewerRecord(viewer.preferences, viewer.balance))
             for viewer in state.viewers.values()
@@ -105,6 +108,7 @@ def revive(state: RoomState, kept: Kept, joins: Iterable[Join], ctx: Context) ->
         state.queue.started(start_s)
     state.model_toy_rests_at_s = kept.model_toy_rests_at_s
     state.model_toy_tip_id = kept.model_toy_tip_id
+    state.stopped.update(kept.stopped)
     effects: list[Effect] = []
     for join in joins:
         if join.user_id in kept.viewers and not join.is_model:
@@ -207,7 +211,7 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
         case _BroadcastStored():
             return broadcasts.stored(state, ctx, message)
         case _PreferencesStored():
-            return members.preferences_stored(state, message)
+            return members.preferences_stored(state, ctx, message)
         case Inspect(reply_to):
             return tips.reply(reply_to, inspect(state, ctx))
         case _Due():
@@ -223,7 +227,10 @@ def _apply_frame(
     page = state.model_page
     is_model = page is not None and page.session_id == session_id
     if user_id is None and not is_model:
-        return []  # the session has left, or was refused; its last frames mean nothing
+        # It has left or was refused; or its stop came ahead of its own Join.
+        ref = getattr(frame, "ref", None)
+        refusal = Refusal(ErrorCode.ROOM_BUSY)
+        return [] if ref is None else tips.reply(MemberReply(session_id, ref), refusal)
     match frame:
         case frames.CommandAccepted(command_id):
             return dispatch.accepted(state, ctx, session_id, command_id)
@@ -259,12 +266,12 @@ def _apply_frame(
                 viewer.tier,
             )
         case frames.StopToys():
-            stopped = (
-                _stop_room(state, ctx)
-                if user_id is None
-                else toy_stop.stop_viewer(state, ctx, user_id)
-            )
-            return stopped + tips.reply(asker, None)
+            if user_id is None:
+                return _stop_room(state, ctx) + tips.reply(asker, None)
+            stopped = toy_stop.stop_viewer(state, ctx, user_id)
+            return stopped + tips.reply(asker, None) + members.set_stopped(state, user_id, True)
+        case frames.ResumeToys() if user_id is not None:
+            return tips.reply(asker, None) + members.set_stopped(state, user_id, False)
         case frames.ResumeToys() | frames.StartBroadcast() | frames.EndBroadcast():
             if not is_model:
                 return tips.reply(asker, _forbidden("Only the model does this."))

@@ -1,8 +1,9 @@
 """The slot: the one activation that plays, who holds it, and until when (spec 3).
 
-The model's toy alone holds it: her toy is never sent two overlapping commands. A page may start
-a command as late as its `expiresAt`, so until it says when its toy began the slot counts from
-there. Viewers' toys hold it only where hers has no part.
+It lasts until the toys of the activation are at rest. The model's toy is never sent two
+overlapping commands: her page may start a command as late as its `expiresAt`, so until it says
+when the toy began the slot counts from there. Viewers' toys count from when they were first sent
+the command: one that begins late delays nobody, and may be given the next command early.
 """
 
 from typing import Final
@@ -31,17 +32,14 @@ def sent(playing: Playing, outstanding: Outstanding, ctx: Context) -> None:
     if isinstance(outstanding.target, ModelToy):
         playing.model_command = outstanding.command_id
         playing.model_rests_at_s = rests_at_s + ANSWER_TIMEOUT_S
-    else:
+    elif outstanding.attempt == 1:
         playing.viewers_rest_at_s = max(playing.viewers_rest_at_s, rests_at_s)
 
 
 def reacted(playing: Playing, outstanding: Outstanding, ctx: Context) -> None:
     """The toy has begun by now."""
-    rests_at_s = ctx.now.clock_s + outstanding.seconds
     if isinstance(outstanding.target, ModelToy):
-        playing.model_rests_at_s = rests_at_s
-    else:
-        playing.viewers_rest_at_s = max(playing.viewers_rest_at_s, rests_at_s)
+        playing.model_rests_at_s = ctx.now.clock_s + outstanding.seconds
 
 
 def end_playing(state: RoomState, ctx: Context) -> None:

@@ -37,6 +37,8 @@ class Session:
     session_id: SessionId
     user_id: str
     toys: tuple[Toy, ...] = ()
+    had_toys: bool = False
+    """It has reported one at some time: a stop goes there, whatever it reports now."""
 
     @property
     def toy_connected(self) -> bool:
@@ -53,6 +55,8 @@ class Viewer:
     preferences: Preferences
     balance: int | None
     sessions: dict[SessionId, Session] = field(default_factory=dict)
+    stopped: bool = False
+    """The own toy gets nothing until the viewer resumes."""
 
     @property
     def toy_session(self) -> Session | None:
@@ -66,6 +70,7 @@ class Viewer:
             self.toy_session is not None,
             self.preferences.react_to_my_tips,
             self.preferences.feel_all_tips,
+            self.stopped,
         )
 
 
@@ -113,8 +118,7 @@ class Outstanding:
 
 @dataclass(slots=True)
 class Playing:
-    """The activation whose moment it is. The slot is held by the model's toy; without it, by the
-    viewers' toys."""
+    """The activation whose moment it is, until all of its toys are at rest."""
 
     activation: Activation
     viewers_rest_at_s: float
@@ -125,7 +129,9 @@ class Playing:
 
     @property
     def ends_at_s(self) -> float:
-        return self.viewers_rest_at_s if self.model_rests_at_s is None else self.model_rests_at_s
+        if self.model_rests_at_s is None:
+            return self.viewers_rest_at_s
+        return max(self.viewers_rest_at_s, self.model_rests_at_s)
 
 
 @dataclass(slots=True)
@@ -177,6 +183,9 @@ class RoomState:
     tips_at_ledger: int = 0
     tip_options: tuple[frames.TipOption, ...] = ()
     """The buttons of the viewers' pages; made anew when the menu or the settings change."""
+    stopped: set[str] = field(default_factory=set)
+    """Viewers who stopped the own toy and have not resumed: also one who left, for a reload of the
+    page must not start it again."""
     viewers: dict[str, Viewer] = field(default_factory=dict)
     flags: dict[str, ViewerFlags] = field(default_factory=dict)
     """The routing view of `viewers`, kept in step with it."""
@@ -268,6 +277,7 @@ class RoomState:
             react_to_my_tips=viewer.preferences.react_to_my_tips,
             feel_all_tips=viewer.preferences.feel_all_tips,
             gates=self.gates_of(viewer),
+            toys_paused=viewer.stopped,
         )
 
     def model_view(self, page: ModelPage) -> frames.SelfView:
@@ -281,6 +291,7 @@ class RoomState:
             react_to_my_tips=False,
             feel_all_tips=False,
             gates=Gates(react_to_my_tips=False, feel_all_tips=False),
+            toys_paused=self.queue.paused,
         )
 
 

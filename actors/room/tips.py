@@ -48,10 +48,10 @@ def tip(
     tier: MembershipTier,
 ) -> list[Effect]:
     """Submit one tip. The answer follows when the ledger has one."""
-    wait_s = _purchase_wait_s(state, ctx, user_id)
-    if wait_s > 0:
-        return reply(asker, Refusal(ErrorCode.RATE_LIMITED, retry_after_s=ceil(wait_s * 10) / 10))
     refusal = _refusal(state, broadcast_id, user_id)
+    wait_s = _purchase_wait_s(state, ctx, user_id)
+    if wait_s > 0 and refusal is None:
+        refusal = Refusal(ErrorCode.RATE_LIMITED, retry_after_s=ceil(wait_s * 10) / 10)
     if refusal is not None:
         event, model_tokens = None, 0
     else:

@@ -27,7 +27,7 @@ def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
         effects += [
             Send(each.session_id, frames.ToysStopped(VIEWER_STOP))
             for each in viewer.sessions.values()
-            if each.toy_connected
+            if each.had_toys
         ]
     for outstanding in list(state.outstanding.values()):
         effects += close_command(state, ctx, outstanding, TargetState.FAILED, Reason.STOPPED)
@@ -41,7 +41,7 @@ def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
 
 
 def stop_viewer(state: RoomState, ctx: Context, user_id: str) -> list[Effect]:
-    """One viewer's toys stop, on all tabs."""
+    """One viewer's toys stop now, on all tabs; the caller says whether they stay so."""
     viewer = state.viewers[user_id]
     effects: list[Effect] = [
         Send(session_id, frames.ToysStopped(VIEWER_STOP)) for session_id in viewer.sessions

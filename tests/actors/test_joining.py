@@ -241,12 +241,14 @@ def test_a_tab_that_brings_another_tier_still_gets_its_snapshot_first() -> None:
     assert room.frames_to(5, frames.SelfChanged)[-1].self.membership_tier is GOLD
 
 
-def test_frames_of_a_session_that_has_left_or_was_refused_mean_nothing() -> None:
+def test_frames_of_a_session_that_is_no_member_change_nothing() -> None:
+    """It has left; or its stop came ahead of its own Join, and must not be without an answer."""
     room = SteppedRoom()
     room.join_viewer(5, "ann")
     room.leave(5)
-    assert room.ask(5, frames.ReportToys, toys=(TOY,)) is None
-    assert room.tip(5, "tip-1") is None
+    for answer in (room.ask(5, frames.ReportToys, toys=(TOY,)), room.tip(5, "tip-1")):
+        assert (answer.code, answer.retry) == (ErrorCode.ROOM_BUSY, True)
+    assert room.settlements == []
     room.leave(5)
     room.leave(99)
     assert room.state.viewers == {}

@@ -22,6 +22,7 @@ from tests.actors.rooms import (
     Inbox,
     SteppedRoom,
     record,
+    stored,
 )
 
 ANN, ZOE = 5, 6
@@ -152,9 +153,49 @@ def test_with_a_price_for_clear_the_next_may_start_at_once(room: SteppedRoom) ->
     assert len(room.commands(MODEL_PAGE)) == 2
 
 
-def test_only_the_model_resumes(room: SteppedRoom) -> None:
+def test_a_viewer_resumes_the_own_toy_alone(room: SteppedRoom) -> None:
     room.ask(MODEL_PAGE, frames.StopToys)
-    assert room.ask(ANN, frames.ResumeToys).code == "FORBIDDEN"
+    room.ask(ANN, frames.ResumeToys)
+    assert room.state.queue.paused
+
+
+def test_a_viewers_stop_holds_until_the_viewer_resumes(room: SteppedRoom) -> None:
+    """Also over a reload of the page."""
+    room.ask(ZOE, frames.StopToys)
+    assert room.frames_to(ZOE, frames.SelfChanged)[-1].self.toys_paused
+    had = len(room.commands(ZOE))
+    room.activated(MODEL_PAGE, room.commands(MODEL_PAGE)[0])
+    room.pass_s(PLAY_S)
+    assert room.final("tip-1", "zoe") == (TargetState.SKIPPED, Reason.STOPPED)
+    assert [each.tip_id for each in room.commands(ANN)] == ["tip-0", "tip-1"]
+
+    room.leave(ZOE)
+    both = Preferences(react_to_my_tips=True, feel_all_tips=True)
+    room.join_viewer(ZOE, "zoe", toy=True, tier=GOLD, preferences=both)
+    assert room.frames_to(ZOE, frames.Snapshot)[-1].self.toys_paused
+    assert len(room.commands(ZOE)) == had
+
+    room.ask(ZOE, frames.ResumeToys)
+    assert not room.frames_to(ZOE, frames.SelfChanged)[-1].self.toys_paused
+    room.activated(MODEL_PAGE, room.commands(MODEL_PAGE)[1])
+    room.pass_s(PLAY_S)
+    assert room.commands(ZOE)[-1].tip_id == "tip-2"
+
+
+def test_a_stop_reaches_a_toy_that_has_just_been_reported_gone(room: SteppedRoom) -> None:
+    room.ask(ZOE, frames.ReportToys, toys=())
+    room.ask(MODEL_PAGE, frames.StopToys)
+    assert len(room.frames_to(ZOE, frames.ToysStopped)) == 1
+
+
+def test_a_stop_while_a_broadcast_is_being_started_holds() -> None:
+    room = SteppedRoom(record(live=False))
+    room.join_model()
+    room.holds_answers = True
+    room.ask(MODEL_PAGE, frames.StartBroadcast)
+    room.ask(MODEL_PAGE, frames.StopToys)
+    room.tell(stored(room.stores[0]))
+    assert room.state.broadcast is not None
     assert room.state.queue.paused
 
 

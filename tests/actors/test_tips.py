@@ -153,7 +153,9 @@ def test_sixty_purchases_a_minute_then_wait_as_told() -> None:
     refused = room.tip(5, "tip-60")
     assert (refused.code, refused.retry) == (ErrorCode.RATE_LIMITED, True)
     assert refused.retry_after_s == pytest.approx(30, abs=0.11)
-    assert len(room.settlements) == 60, "refused before settlement"
+    assert room.settlements[-1].settlement.event is None, "refused before settlement"
+    repeat = room.tip(5, "tip-0")
+    assert isinstance(repeat, frames.TipReceipt), "a tip that is settled is answered all the same"
     assert isinstance(room.tip(6, "tip-bob"), frames.TipReceipt), "each user for himself"
     room.pass_s(refused.retry_after_s)
     assert isinstance(room.tip(5, "tip-60"), frames.TipReceipt)

@@ -45,6 +45,7 @@ ROOM_VIEW = frames.RoomView(
     tip_options=(frames.TipOption(50, "Wave", has_vibration=True),),
 )
 SELF_VIEW = frames.SelfView(
+    toys_paused=False,
     user_id="viewer-gold",
     username="goldie",
     role="viewer",

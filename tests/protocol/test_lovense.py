@@ -144,7 +144,7 @@ def test_pattern_goes_by_its_mean_and_is_never_exact() -> None:
         (preset(PresetName.EARTHQUAKE, 22), 120, Fit("exact", "earthquake", 0, 0), 22),
         (preset(PresetName.EARTHQUAKE, 5), 120, Fit("nearest", "earthquake", 0, 17), 22),
         (preset(PresetName.WAVE, 5), 10, Fit("exact", "wave", 0, 0), 5),
-        (preset(PresetName.PULSE, 8), 300, Fit("exact", "pulse", 0, None), 8),
+        (preset(PresetName.PULSE, 8), 300, Fit("exact", "pulse", 0, None), 3600),
     ],
 )
 def test_preset_is_the_special_of_that_name_at_its_price(
@@ -154,6 +154,21 @@ def test_preset_is_the_special_of_that_name_at_its_price(
         fitted = model_call(EXTENSION, vibration, MAP, tip_amount, "goldie")
         assert fitted.call == VendorCall(Integration.EXTENSION, "receiveTip", (amount, "goldie"))
         assert (fitted.fit, fitted.seconds, fitted.reason) == (fit, seconds, None)
+
+
+def test_what_plays_longer_than_the_platform_allows_is_not_chosen() -> None:
+    slow_and_quick = LevelMap((Level("slow", 1, 9, 10, 60), Level("quick", 10, 99, 4, 3)), ())
+    fitted = model_call(EXTENSION, level(10, 5), slow_and_quick, 5, "goldie", seconds_max=30)
+    assert (fitted.fit.level, fitted.seconds) == ("quick", 3)
+    only_slow = LevelMap(slow_and_quick.levels[:1], ())
+    fitted = model_call(EXTENSION, level(10, 5), only_slow, 5, "goldie", seconds_max=30)
+    assert (fitted.call, fitted.reason) == (None, Reason.NO_LEVEL_MAP)
+    fitted = model_call(
+        EXTENSION, preset(PresetName.EARTHQUAKE, 5), MAP, 120, "goldie", seconds_max=21
+    )
+    assert (fitted.call, fitted.reason) == (None, Reason.PRESET_UNAVAILABLE)
+    fitted = model_call(EXTENSION, preset(PresetName.PULSE, 8), MAP, 300, "goldie", seconds_max=30)
+    assert fitted.seconds == 30, "a special that does not say how long it plays"
 
 
 def test_preset_that_is_not_offered_is_no_call_and_no_substitute() -> None:

@@ -98,6 +98,7 @@ class Doorman:
             ViewerSyncMode.OFF, True, False, False, (),
         )  # fmt: skip
         own = SelfView(
+            toys_paused=False,
             join.user_id, join.username, "model" if join.is_model else "viewer",
             join.membership_tier, join.viewer.balance, False, False, False, Gates(False, False),
         )  # fmt: skip
