@@ -96,6 +96,14 @@ class PendingActivation(msgspec.Struct, frozen=True):
     records: tuple[TargetRecord, ...]
 
 
+class ModelToySent(msgspec.Struct, frozen=True):
+    """The last command to the model's toy that the audit holds, and how long its call plays."""
+
+    tip_id: str
+    at_utc: datetime
+    seconds: float
+
+
 class RoomRecord(msgspec.Struct, frozen=True):
     """All that a room's actor starts from."""
 
@@ -109,6 +117,7 @@ class RoomRecord(msgspec.Struct, frozen=True):
     pending: tuple[PendingActivation, ...]
     toys_paused: bool = False
     """The model has stopped all toys in this broadcast."""
+    model_toy_sent: ModelToySent | None = None
 
 
 class RoomStore(Protocol):

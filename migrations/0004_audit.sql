@@ -18,6 +18,8 @@ CREATE TABLE activation_audit (
     fit json,
     at_utc timestamptz NOT NULL
 );
+CREATE INDEX activation_audit_model_toy ON activation_audit (room_id, seq)
+    WHERE target_type = 'MODEL_TOY' AND state = 'SENT';
 CREATE INDEX activation_audit_of_tip ON activation_audit (tip_id);
 CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON activation_audit
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();

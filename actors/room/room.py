@@ -32,6 +32,7 @@ from actors.room.messages import (
     _Due,
     _PreferencesStored,
 )
+from actors.room.slot import ANSWER_TIMEOUT_S
 from actors.room.state import PUT_AWAY_AFTER_S, Context, RoomState
 from protocol import frames
 from protocol.errors import CloseCode, ErrorCode, Refusal
@@ -77,6 +78,13 @@ def new_state(
         model_unready_since_s=ctx.now.clock_s,
     )
     state.queue.paused = record.toys_paused
+    sent = record.model_toy_sent
+    if sent is not None:
+        # As late as a page may have started it. What an earlier process sent plays on.
+        sent_ago_s = (ctx.now.utc - sent.at_utc).total_seconds()
+        rests_in_s = ANSWER_TIMEOUT_S + sent.seconds - sent_ago_s
+        state.model_toy_rests_at_s = ctx.now.clock_s + rests_in_s
+        state.model_toy_tip_id = sent.tip_id
     return state
 
 

@@ -4,6 +4,8 @@ Every target of every activation ends in exactly one final state, and nowhere bu
 last target a tip is finished: a repeat of its event does nothing.
 """
 
+from typing import Any
+
 import msgspec
 
 from actors.room.activation_queue import Activation
@@ -103,6 +105,11 @@ def target_record(
         reason=reason,
         code=code,
         call=None if fitted is None else msgspec.to_builtins(fitted.call),
-        fit=None if fitted is None else msgspec.to_builtins(fitted.fit),
+        fit=None if fitted is None else _fit(fitted),
         at_utc=ctx.now.utc,
     )
+
+
+def _fit(fitted: Fitted) -> dict[str, Any]:
+    """With the seconds that the call plays: after a restart her toy may still be at it."""
+    return {**msgspec.to_builtins(fitted.fit), "seconds": fitted.seconds}

@@ -96,6 +96,12 @@ SELECT record_id, tip_id, event_id, ledger_id, room_id, target_type, target_id, 
        reason, code, call, fit, at_utc
 FROM activation_audit WHERE tip_id = ANY ($1::text[]) ORDER BY seq"""
 
+LAST_MODEL_TOY_SENT: Final = """
+SELECT tip_id, at_utc, coalesce((fit ->> 'seconds')::float8, 0) AS seconds
+FROM activation_audit
+WHERE room_id = $1 AND target_type = 'MODEL_TOY' AND state = 'SENT'
+ORDER BY seq DESC LIMIT 1"""
+
 START_BROADCAST: Final = """
 INSERT INTO broadcasts (broadcast_id, room_id, lovense_mode) VALUES ($1, $2, $3)
 ON CONFLICT (broadcast_id) DO NOTHING

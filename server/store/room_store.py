@@ -6,7 +6,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from actors.ports import Broadcast, PendingActivation, RoomRecord
+from actors.ports import Broadcast, ModelToySent, PendingActivation, RoomRecord
 from protocol import tip_activated
 from protocol.audit import Reason, TargetRecord, TargetState
 from protocol.errors import ErrorCode, Refused
@@ -112,6 +112,7 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         events = await connection.fetch(queries.PENDING_EVENTS_OF_ROOM, room_id)
         tip_ids = [row["tip_id"] for row in events]
         audit = await connection.fetch(queries.AUDIT_OF_TIPS, tip_ids) if tip_ids else []
+        sent = await connection.fetchrow(queries.LAST_MODEL_TOY_SENT, room_id)
     records: dict[str, list[TargetRecord]] = {tip_id: [] for tip_id in tip_ids}
     for row in audit:
         records[row["tip_id"]].append(audit_record(row))
@@ -133,6 +134,9 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
             for row in events
         ),
         toys_paused=room["toys_paused"],
+        model_toy_sent=None
+        if sent is None
+        else ModelToySent(sent["tip_id"], sent["at_utc"], sent["seconds"]),
     )
 
 

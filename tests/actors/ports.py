@@ -14,6 +14,7 @@ import trio
 
 from actors.ports import (
     Broadcast,
+    ModelToySent,
     PendingActivation,
     RoomRecord,
     SessionId,
@@ -135,7 +136,15 @@ class Database:
             for event in self.undone["room"].values()
             if event.room.room_id == room_id
         )
-        return msgspec.structs.replace(record, pending=pending)
+        sent = [
+            ModelToySent(line.tip_id, line.at_utc, line.fit["seconds"])
+            for line in self.audit
+            if (line.room_id, line.target_type, line.state) == (room_id, "MODEL_TOY", "SENT")
+            and line.fit is not None
+        ]
+        return msgspec.structs.replace(
+            record, pending=pending, model_toy_sent=sent[-1] if sent else None
+        )
 
     async def start_broadcast(self, room_id: str, broadcast: Broadcast) -> None:
         await self.before("start_broadcast")

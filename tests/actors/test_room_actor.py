@@ -31,6 +31,7 @@ from tests.actors.rooms import (
     BROADCAST,
     FREE,
     MODEL_PAGE,
+    PLAY_S,
     ROOM,
     TOY,
     Inbox,
@@ -448,3 +449,27 @@ def test_a_stop_holds_over_a_crash_of_the_process() -> None:
 
     on_virtual_clock(main)
     assert len(tries) == 4
+
+
+def test_what_a_killed_process_had_sent_plays_on_and_nothing_starts_over_it() -> None:
+    database = Database([record()], {"ann": 1_000})
+
+    async def main() -> None:
+        async with open_house(database) as house:
+            await house.join_model()
+            await house.join_viewer(ANN, "ann")
+            await house.tip(ANN, "tip-1", ref=2)
+            [command] = house.sent(MODEL_PAGE, frames.Command)
+            done = frames.CommandActivated(command.command_id)
+            (await house.room()).tell(MemberFrame(MODEL_PAGE, done))
+            await wait_all_tasks_blocked()
+            await house.audit.flush()
+        async with open_house(database) as house:
+            await house.join_model()
+            await house.join_viewer(ANN, "ann")
+            await house.tip(ANN, "tip-2", ref=2)
+            assert house.sent(MODEL_PAGE, frames.Command) == []
+            await trio.sleep(PLAY_S + 5.1)
+            assert [each.tip_id for each in house.sent(MODEL_PAGE, frames.Command)] == ["tip-2"]
+
+    on_virtual_clock(main)

@@ -98,9 +98,9 @@ class Doorman:
             ViewerSyncMode.OFF, True, False, False, (),
         )  # fmt: skip
         own = SelfView(
-            toys_paused=False,
             join.user_id, join.username, "model" if join.is_model else "viewer",
             join.membership_tier, join.viewer.balance, False, False, False, Gates(False, False),
+            False,
         )  # fmt: skip
         return Snapshot("e-1", 0, False, 0, room, own, len(self.joins))
 

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 import pytest
 
-from actors.ports import Broadcast, PendingActivation, UserRecord, ViewerRecord
+from actors.ports import Broadcast, ModelToySent, PendingActivation, UserRecord, ViewerRecord
 from protocol.audit import Reason, TargetRecord, TargetState
 from protocol.errors import Refused
 from protocol.gating import Preferences
@@ -179,6 +179,20 @@ async def test_the_audit_and_its_end_are_one_transaction(room: Store) -> None:
     loaded = await room.rooms.load_room("room-1")
     assert loaded is not None
     assert [each.records for each in loaded.pending] == [()]
+
+
+async def test_the_last_command_to_the_models_toy_is_known(room: Store) -> None:
+    await room.ledger.settle([tip("a"), tip("b")])
+    lines = [
+        record("a", TargetState.SENT, fit={"seconds": 3.5}),
+        record("b", TargetState.SENT, fit={"seconds": 8}),
+        record("b", TargetState.ACTIVATED),
+        record("b", TargetState.SENT, target_type="TIPPER_TOY", fit={"seconds": 60}),
+    ]
+    await room.rooms.append_audit(lines, [])
+    loaded = await room.rooms.load_room("room-1")
+    assert loaded is not None
+    assert loaded.model_toy_sent == ModelToySent("b", NOW, 8)
 
 
 async def test_the_same_write_again_adds_nothing(room: Store) -> None:
