@@ -464,7 +464,7 @@ def test_what_a_killed_process_had_sent_plays_on_and_nothing_starts_over_it() ->
             (await house.room()).tell(MemberFrame(MODEL_PAGE, done))
             await wait_all_tasks_blocked()
             await house.audit.flush()
-        async with open_house(database) as house:
+        async with open_house(database, seed=2) as house:
             await house.join_model()
             await house.join_viewer(ANN, "ann")
             await house.tip(ANN, "tip-2", ref=2)
