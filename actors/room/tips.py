@@ -48,10 +48,7 @@ def tip(
     tier: MembershipTier,
 ) -> list[Effect]:
     """Submit one tip. The answer follows when the ledger has one."""
-    refusal = _refusal(state, broadcast_id, user_id)
-    wait_s = _purchase_wait_s(state, ctx, user_id)
-    if wait_s > 0 and refusal is None:
-        refusal = Refusal(ErrorCode.RATE_LIMITED, retry_after_s=ceil(wait_s * 10) / 10)
+    refusal = _over_the_rate(state, ctx, user_id) or _refusal(state, broadcast_id, user_id)
     if refusal is not None:
         event, model_tokens = None, 0
     else:
@@ -180,8 +177,8 @@ def _event(
     )
 
 
-def _purchase_wait_s(state: RoomState, ctx: Context, user_id: str) -> float:
-    """0 if the user may buy now (and it is counted), else the seconds to wait."""
+def _over_the_rate(state: RoomState, ctx: Context, user_id: str) -> Refusal | None:
+    """None if the user may buy now, and then it is counted; else when to come back."""
     now_s = ctx.now.clock_s
     oldest_s = now_s - _WINDOW_S
     if len(state.purchases) > _PURCHASERS_MAX:
@@ -191,6 +188,7 @@ def _purchase_wait_s(state: RoomState, ctx: Context, user_id: str) -> float:
     times = [time for time in state.purchases.get(user_id, ()) if time > oldest_s]
     state.purchases[user_id] = times
     if len(times) >= PURCHASES_PER_MIN_MAX:
-        return times[0] - oldest_s
+        wait_s = times[0] - oldest_s
+        return Refusal(ErrorCode.RATE_LIMITED, retry_after_s=ceil(wait_s * 10) / 10)
     times.append(now_s)
-    return 0.0
+    return None

@@ -216,7 +216,7 @@ class Member:
         """All frames of a kind that the room had sent before it answered this question, which it
         refuses and which so changes nothing; the socket keeps the order."""
         is_viewer = self.snapshot["self"]["role"] == "viewer"
-        answer = self.ask("resumeToys" if is_viewer else "setPreferences")
+        answer = self.ask("endBroadcast" if is_viewer else "setPreferences")
         assert answer["code"] == "FORBIDDEN"
         return [frame for frame in self.received if frame["type"] == kind]
 

@@ -102,10 +102,9 @@ def test_an_admin_says_why(site: Site, body: dict[str, Any]) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, "INVALID_FIELD")
 
 
-def test_only_the_model_resumes_and_goes_live(site: Site) -> None:
+def test_only_the_model_goes_live(site: Site) -> None:
     with site.viewer("alex") as alex:
         model_only: dict[str, dict[str, Any]] = {
-            "resumeToys": {},
             "startBroadcast": {"lovenseMode": "EXTENSION"},
             "endBroadcast": {},
             "reportSettings": {"settings": None},

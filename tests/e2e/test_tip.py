@@ -162,6 +162,16 @@ def test_a_viewers_stop_ends_the_own_toy_alone(site: Site) -> None:
         model.run(model.until("command", tipId=tip_id))
         jo.until("activationChanged", state="done")
         assert model.so_far("stop") == []
+
+        later = new_tip_id()
+        assert jo.tip(later, 15)["type"] == "ok"
+        model.run(model.until("command", tipId=later))
+        jo.until("activationChanged", tipId=later, state="done")
+        assert [each["tipId"] for each in jo.so_far("command")] == [tip_id], "the stop holds"
+        assert jo.ask("resumeToys")["type"] == "ok"
+    assert ("TIPPER_TOY", "SKIPPED", "stopped") in {
+        (each["targetType"], each["state"], each["reason"]) for each in _finals(site, later)
+    }
     finals = {(each["targetType"], each["state"], each["reason"]) for each in _finals(site, tip_id)}
     assert finals == {("MODEL_TOY", "ACTIVATED", None), ("TIPPER_TOY", "FAILED", "stopped")}
 
