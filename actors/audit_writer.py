@@ -10,11 +10,16 @@ from actors.ports import RoomStore, StoreUnavailable
 from protocol.audit import TargetRecord
 
 RETRY_S: Final = 1.0
+UNEXPECTED_TRIES: Final = 5
+"""Of one write that fails for another reason than an absent database: then it is taken apart."""
 RECORDS_PER_WRITE_MAX: Final = 5_000
+
+_Write = tuple[Sequence[TargetRecord], Sequence[str]]
 
 
 class AuditWriter:
-    """Implements actors.ports.AuditLog. Order is kept; nothing is given up while it runs.
+    """Implements actors.ports.AuditLog. Order is kept; nothing is given up while it runs, but
+    a write that the database refuses for what is in it: that one is logged and set aside.
 
     What waits is bounded by the rooms' own queues: with the database gone no tip settles, so
     no new activation asks for audit.
@@ -22,9 +27,10 @@ class AuditWriter:
 
     def __init__(self, store: RoomStore) -> None:
         self._store = store
-        self._waiting: list[tuple[Sequence[TargetRecord], Sequence[str]]] = []
+        self._waiting: list[_Write] = []
         self._given = self._durable = 0
         """Writes since the start: all, and those that the database has."""
+        self._set_aside = 0
         self._written = trio.lowlevel.ParkingLot()
         self._arrived = trio.Event()
         self._log = structlog.get_logger("tiproom.audit")
@@ -33,6 +39,11 @@ class AuditWriter:
     def waiting(self) -> int:
         """Writes that are not durable yet."""
         return len(self._waiting)
+
+    @property
+    def set_aside(self) -> int:
+        """Records that the database would not take, since the start."""
+        return self._set_aside
 
     def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
         self._given += 1
@@ -66,13 +77,43 @@ class AuditWriter:
             records += some_records
             finished += some_finished
             taken += 1
-        while True:
-            try:
-                await self._store.append_audit(records, finished)
-                break
-            except StoreUnavailable:
-                self._log.error("audit_write_failed", waiting=len(self._waiting))
-                await trio.sleep(RETRY_S)
+        if not await self._append(records, finished, UNEXPECTED_TRIES):
+            await self._write_apart(self._waiting[:taken])
         del self._waiting[:taken]
         self._durable += taken
         self._written.unpark_all()
+
+    async def _write_apart(self, writes: Sequence[_Write]) -> None:
+        """One by one, so that what the database refuses keeps nothing else from being written."""
+        for records, finished in writes:
+            if await self._append(records, finished, tries_max=1):
+                continue
+            self._set_aside += len(records)
+            self._log.error(
+                "audit_set_aside",
+                tip_ids=sorted({each.tip_id for each in records}.union(finished)),
+                records=len(records),
+                finished=len(finished),
+            )
+
+    async def _append(
+        self, records: Sequence[TargetRecord], finished: Sequence[str], tries_max: int
+    ) -> bool:
+        """Without the database: for ever. Whether it is durable; not so after `tries_max` errors
+        that no absence of the database explains."""
+        tries = 0
+        while True:
+            pause_s = RETRY_S
+            try:
+                await self._store.append_audit(records, finished)
+                return True
+            except StoreUnavailable:
+                self._log.error("audit_write_failed", waiting=len(self._waiting))
+            except Exception as error:
+                reason = type(error).__name__
+                self._log.error("audit_write_failed", waiting=len(self._waiting), reason=reason)
+                tries += 1
+                if tries == tries_max:
+                    return False
+                pause_s = RETRY_S * 2 ** (tries - 1)
+            await trio.sleep(pause_s)

@@ -263,5 +263,6 @@ class RoomRef(Protocol):
 
 class Rooms(Protocol):
     async def open(self, room_id: str) -> RoomRef:
-        """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN, ROOM_FAILED."""
+        """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN; ROOM_FAILED; ROOM_BUSY,
+        while the database does not answer."""
         ...

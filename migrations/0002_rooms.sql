@@ -15,7 +15,7 @@ CREATE TABLE models (
 
 CREATE TABLE rooms (
     room_id public_id PRIMARY KEY,
-    model_id public_id NOT NULL REFERENCES models
+    model_id public_id NOT NULL UNIQUE REFERENCES models  -- a model has one room
 );
 
 CREATE TABLE broadcasts (

@@ -139,13 +139,13 @@ class CloseCode(IntEnum):
     TOKEN_EXPIRED = 4004
     ROOM_RESTARTING = 4005
     FLOOD = 4006
+    ROOM_FAILED = 4007
     TOKEN_INVALID = 4500
     WRONG_ROOM = 4501
     SECOND_MODEL_PAGE = 4502
     INTEGRATION_CONFLICT = 4503
     BAD_FRAMES = 4504
     ROOM_UNKNOWN = 4505
-    ROOM_FAILED = 4506
     KICKED = 4507
 
 
@@ -166,13 +166,13 @@ CLOSES: Final[dict[CloseCode, CloseRule]] = {
     CloseCode.TOKEN_EXPIRED: CloseRule("client", "the token has expired; come back with a new one"),
     CloseCode.ROOM_RESTARTING: CloseRule("server", "the room restarts; come back"),
     CloseCode.FLOOD: CloseRule("client", "too many messages"),
+    CloseCode.ROOM_FAILED: CloseRule("server", "the room rests after repeated failures; come back"),
     CloseCode.TOKEN_INVALID: CloseRule("client", "the token is not valid"),
     CloseCode.WRONG_ROOM: CloseRule("client", "the token is for another room"),
     CloseCode.SECOND_MODEL_PAGE: CloseRule("state", "the model's page is already open"),
     CloseCode.INTEGRATION_CONFLICT: CloseRule("state", "the broadcast runs on another integration"),
     CloseCode.BAD_FRAMES: CloseRule("client", "too many messages that cannot be understood"),
     CloseCode.ROOM_UNKNOWN: CloseRule("client", "there is no such room"),
-    CloseCode.ROOM_FAILED: CloseRule("server", "the room is closed after repeated failures"),
     CloseCode.KICKED: CloseRule("state", "removed from the room"),
 }
 

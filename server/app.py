@@ -31,6 +31,7 @@ from actors.room.registry import RoomRegistry
 from actors.runtime.moment import Chance
 from server.auth import Authority
 from server.http.app import create_app
+from server.platform_settings import PlatformChanges
 from server.services import Services
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
@@ -107,6 +108,7 @@ async def _serve(
     settings: Settings, store: Store, stop: trio.Event, announce: Callable[[Ready], None]
 ) -> None:
     authority = Authority(_token_secret(settings))
+    platform_settings = await store.settings.load_platform_settings()
     fan_out = FanOut()
     audit = AuditWriter(store.rooms)
     loyalty = LoyaltyConsumer(store.loyalty)
@@ -154,6 +156,7 @@ async def _serve(
             fan_out=fan_out,
             members=store.members,
             settings_store=store.settings,
+            platform=PlatformChanges(rooms, store.settings, platform_settings),
             trace=store.traces.load_tip,
             database_ready=store.check,
         )

@@ -7,12 +7,12 @@ from typing import Any, Final
 from actors.audit_writer import AuditWriter
 from actors.ledger import LedgerActor
 from actors.ports import MemberStore, SettingsStore, TipTrace
-from actors.room.messages import PlatformSettingsChanged, ReplyTo
+from actors.room.messages import ReplyTo
 from actors.room.registry import RoomRegistry
 from actors.runtime.ask import Ask
 from protocol.errors import Refusal, Refused
-from protocol.toy_settings import PlatformSettings
 from server.auth import Authority
+from server.platform_settings import PlatformChanges
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
 
@@ -30,22 +30,21 @@ class Services:
     fan_out: FanOut
     members: MemberStore
     settings_store: SettingsStore
+    platform: PlatformChanges
     trace: Callable[[str], Awaitable[TipTrace | None]]
     database_ready: Callable[[], Awaitable[None]]
     """Raises StoreUnavailable."""
 
-    async def ask_room(self, room_id: str, question: Callable[[ReplyTo], Any]) -> Any:
-        """One room's answer to `question(reply_to)`. Raises Refused, MailboxFull, AskTimeout."""
+    async def ask_room(
+        self, room_id: str, question: Callable[[ReplyTo], Any], *, first: bool = False
+    ) -> Any:
+        """One room's answer to `question(reply_to)`. `first`: ahead of all that waits there, and
+        never refused by a full mailbox. Raises Refused, MailboxFull, MailboxClosed, AskTimeout."""
         room = await self.rooms.open(room_id)
         ask: Ask[Any] = Ask()
-        room.tell(question(ask))
+        tell = room.tell_first if first else room.tell
+        tell(question(ask))
         answer = await ask.wait(ASK_TIMEOUT_S)
         if isinstance(answer, Refusal):
             raise Refused(answer.code, answer.field, answer.detail, answer.retry_after_s)
         return answer
-
-    def tell_all_rooms(self, settings: PlatformSettings) -> None:
-        """A change of the platform's settings reaches every live room, ahead of what waits
-        there: it may be the kill switch."""
-        for room in self.rooms:
-            room.tell_first(PlatformSettingsChanged(settings))

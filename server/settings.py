@@ -7,6 +7,7 @@ Every bad value is named at start, all at once; none is quoted, for it may be a 
 
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, get_type_hints
 
@@ -29,7 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All of them, with safe defaults. Port 0 takes any free port."""
 
     demo: bool = False
-    """A seeded room, pages, and tokens for whoever asks: never in production."""
+    """A seeded room, pages, and tokens for whoever asks: never in production, and on
+    loopback addresses only."""
     data_dir: Path = Path("var")
     """Of the embedded PostgreSQL and the demo's secret; survives restarts."""
     database_url: Annotated[str, Meta(pattern=r"^postgres(ql)?://")] | None = None
@@ -73,12 +75,25 @@ def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = N
     settings = _convert(values, problems)
     if settings is not None and not settings.demo and settings.token_secret is None:
         problems.append("token_secret: required outside the demo (TIPROOM_TOKEN_SECRET)")
+    if settings is not None and settings.demo:
+        problems += [
+            f"{name}: the demo gives tokens to whoever asks, so it listens on this machine only"
+            for name in ("http_host", "socket_host")
+            if not _is_loopback(getattr(settings, name))
+        ]
     secret = settings.token_secret if settings is not None else None
     if secret is not None and len(secret) < SECRET_LENGTH_MIN:
         problems.append(f"token_secret: shorter than {SECRET_LENGTH_MIN} characters")
     if problems or settings is None:
         raise BadSettings(problems)
     return settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _from_file(path: str | None, problems: list[str]) -> dict[str, Any]:

@@ -150,3 +150,15 @@ def test_a_file_that_is_not_what_it_should_be(tmp_path: Path, content: bytes) ->
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert names(DEMO | {"TIPROOM_CONFIG": str(tmp_path / "none")}) == {"TIPROOM_CONFIG"}
     assert names(DEMO | {"TIPROOM_CONFIG": str(tmp_path)}) == {"TIPROOM_CONFIG"}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "tiproom.example"])
+def test_the_demo_listens_on_this_machine_only(host: str) -> None:
+    hosts = {"TIPROOM_HTTP_HOST": host, "TIPROOM_SOCKET_HOST": host}
+    assert names(DEMO | hosts) == {"http_host", "socket_host"}
+    assert load({"TIPROOM_TOKEN_SECRET": SECRET} | hosts).http_host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_the_demo_listens_on_any_loopback_address(host: str) -> None:
+    assert load(DEMO | {"TIPROOM_HTTP_HOST": host}).http_host == host

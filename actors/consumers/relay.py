@@ -11,7 +11,7 @@ import structlog
 import trio
 
 from actors.ledger import Consumer
-from actors.ports import LedgerStore, StoreUnavailable
+from actors.ports import LedgerStore
 
 INTERVAL_S: Final = 15.0
 EVENTS_PER_PASS: Final = 1_000
@@ -31,8 +31,9 @@ async def run_relay(
         for consumer in consumers:
             try:
                 events = await store.pending_events(consumer.name, EVENTS_PER_PASS)
-            except StoreUnavailable:
-                log.error("relay_pass_failed", consumer=consumer.name)
+            except Exception as error:  # whatever it is, the next pass may do better
+                reason = type(error).__name__
+                log.error("relay_pass_failed", consumer=consumer.name, reason=reason)
                 continue
             for event in events:
                 consumer.hand(event)

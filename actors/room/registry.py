@@ -37,7 +37,8 @@ class RoomRegistry:
         return iter([a for a in (*self._awake.values(), *rising) if not a.mailbox.closed])
 
     async def open(self, room_id: str) -> RoomActor:
-        """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN, ROOM_FAILED."""
+        """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN; ROOM_FAILED
+        while it rests; ROOM_BUSY while the database does not answer."""
         while (actor := self.awake(room_id)) is None:
             rising = self._rising.get(room_id)
             if rising is not None:
@@ -54,8 +55,8 @@ class RoomRegistry:
             await self._nursery.start(self._run, actor)
         except RoomUnknown:
             raise Refused(ErrorCode.ROOM_UNKNOWN) from None
-        except StoreUnavailable:
-            raise Refused(ErrorCode.ROOM_FAILED) from None
+        except StoreUnavailable:  # no fault of the room's: come back
+            raise Refused(ErrorCode.ROOM_BUSY) from None
         except Exception as error:
             self._log.exception("room_failed", room_id=room_id)
             self._failed_until_s[room_id] = trio.current_time() + FAILED_ROOM_REST_S

@@ -99,7 +99,7 @@ def blueprint(services: Services) -> Blueprint:
     async def stop_toys(act: Act, room_id: str) -> Response:
         """Stop all toys of a room and pause its queue"""
         log.warning("toys_stopped", room_id=room_id, who=caller().user_id, reason=act.reason)
-        return json(await services.ask_room(room_id, StopToysByRequest))
+        return json(await services.ask_room(room_id, StopToysByRequest, first=True))
 
     @admin.post("/rooms/<room_id>/toys/resume")
     @allow(services.authority, Role.ADMIN)

@@ -6,12 +6,12 @@ import msgspec
 from quart import Blueprint, Response
 
 from actors.room.messages import EndBroadcastByRequest, StartBroadcastByRequest
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, Refused
 from protocol.frames import BroadcastStarted
 from protocol.tip_activated import LovenseMode
 from server.auth import Role
 from server.http.body import accepts, answers, json
-from server.http.guard import allow, own_room
+from server.http.guard import allow, caller, own_room
 from server.services import Services
 
 _ERRORS = (
@@ -38,7 +38,7 @@ def blueprint(services: Services) -> Blueprint:
     @answers(BroadcastStarted, *_ERRORS)
     async def start_broadcast(body: BroadcastBody, room_id: str) -> Response:
         """Go live"""
-        own_room(room_id)
+        await _on_air(services, room_id)
         question = partial(StartBroadcastByRequest, lovense_mode=body.lovense_mode)
         return json(await services.ask_room(room_id, question))
 
@@ -47,7 +47,18 @@ def blueprint(services: Services) -> Blueprint:
     @answers(None, *_ERRORS)
     async def end_broadcast(room_id: str) -> Response:
         """End the broadcast; toys stop, and what still waits is skipped"""
-        own_room(room_id)
+        await _on_air(services, room_id)
         return json(await services.ask_room(room_id, EndBroadcastByRequest))
 
     return broadcasts
+
+
+async def _on_air(services: Services, room_id: str) -> None:
+    """A model broadcasts in the room that is hers by our own record, whatever her token names.
+    Raises Refused: WRONG_ROOM, FORBIDDEN."""
+    own_room(room_id)
+    identity = caller()
+    if identity.role is Role.MODEL:
+        model = await services.settings_store.load_model(identity.user_id)
+        if model is None or room_id not in model.room_ids:
+            raise Refused(ErrorCode.FORBIDDEN)

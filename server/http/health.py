@@ -1,5 +1,7 @@
 """For probes and scrapes: alive, ready, numbers."""
 
+import math
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -15,11 +17,41 @@ from server.observe.metrics import Metrics
 from server.services import Services
 
 READY_TIMEOUT_S: Final = 2.0
+READY_CACHED_S: Final = 1.0
+"""Whoever asks, and however often: the database is asked once in this time."""
+
+
+class Readiness:
+    """Whether the database answers, asked anew after `READY_CACHED_S`."""
+
+    def __init__(self, database_ready: Callable[[], Awaitable[None]]) -> None:
+        self._database_ready = database_ready
+        self._ready = False
+        self._fresh_until_s = -math.inf
+        self._one_check = trio.Lock()
+
+    async def check(self) -> bool:
+        """Waits at most `READY_TIMEOUT_S` for the database."""
+        async with self._one_check:
+            if trio.current_time() >= self._fresh_until_s:
+                self._ready = await self._ask()
+                self._fresh_until_s = trio.current_time() + READY_CACHED_S
+            return self._ready
+
+    async def _ask(self) -> bool:
+        with trio.move_on_after(READY_TIMEOUT_S):
+            try:
+                await self._database_ready()
+            except StoreUnavailable:
+                return False
+            return True
+        return False
 
 
 def blueprint(services: Services) -> Blueprint:
     health = Blueprint("health", __name__)
     metrics = Metrics(services)
+    readiness = Readiness(services.database_ready)
 
     @health.get("/healthz")
     @answers(dict[str, str])
@@ -31,10 +63,9 @@ def blueprint(services: Services) -> Blueprint:
     @answers(dict[str, str], ErrorCode.LEDGER_UNAVAILABLE)
     async def readyz() -> Response:
         """The process can settle tips"""
-        with trio.move_on_after(READY_TIMEOUT_S):
-            await services.database_ready()
-            return json({"status": "ready"})
-        raise StoreUnavailable
+        if not await readiness.check():
+            raise StoreUnavailable
+        return json({"status": "ready"})
 
     @health.get("/metrics")
     @hide

@@ -7,6 +7,7 @@ from quart import Blueprint, Response
 
 from actors.ports import UserRecord
 from actors.room.messages import TipByRequest
+from actors.runtime.ask import AskTimeout
 from protocol.errors import ErrorCode, Refused
 from protocol.frames import TipReceipt
 from protocol.tip_activated import Amount, Id
@@ -49,19 +50,19 @@ def blueprint(services: Services) -> Blueprint:
         """
         own_room(room_id)
         tipper = await _tipper(services, body)
-        receipt = await services.ask_room(
-            room_id,
-            partial(
-                TipByRequest,
-                tip_id=body.tip_id,
-                broadcast_id=body.broadcast_id,
-                amount=body.amount,
-                user_id=tipper.user_id,
-                username=tipper.username,
-                membership_tier=tipper.membership_tier,
-            ),
+        question = partial(
+            TipByRequest,
+            tip_id=body.tip_id,
+            broadcast_id=body.broadcast_id,
+            amount=body.amount,
+            user_id=tipper.user_id,
+            username=tipper.username,
+            membership_tier=tipper.membership_tier,
         )
-        return json(receipt)
+        try:
+            return json(await services.ask_room(room_id, question))
+        except AskTimeout as error:  # it may settle yet: the same tipId again finds out
+            raise Refused(ErrorCode.LEDGER_UNAVAILABLE) from error
 
     return tips
 

@@ -10,17 +10,12 @@ from quart_schema import document_request
 from actors.ports import ModelRecord
 from actors.room.messages import ModelSettingsChanged
 from protocol.errors import ErrorCode, Refusal, Refused
-from protocol.toy_settings import (
-    ModelSettings,
-    PlatformSettings,
-    change_model,
-    change_platform,
-    difference,
-)
+from protocol.toy_settings import ModelSettings, PlatformSettings, change_model, difference
 from server.auth import Role
 from server.http.body import answers, json, read_body
 from server.http.guard import allow, caller
 from server.http.problem import ManyRefused
+from server.platform_settings import BadChange
 from server.services import Services
 
 _ERRORS = (ErrorCode.TOKEN_INVALID, ErrorCode.FORBIDDEN, ErrorCode.LEDGER_UNAVAILABLE)
@@ -35,8 +30,7 @@ _CHANGE_ERRORS = (
 def blueprint(services: Services) -> Blueprint:
     toy_settings = Blueprint("toy_settings", __name__)
     store = services.settings_store
-    # Read, change, write, tell: a second change in between would undo the first, which may have
-    # been the kill switch.
+    # Read, change, write, tell: a second change in between would undo the first.
     one_change = trio.Lock()
 
     @toy_settings.get("/admin/settings")
@@ -53,17 +47,14 @@ def blueprint(services: Services) -> Blueprint:
     async def patch_platform_settings() -> Response:
         """Change some of the platform's settings
 
-        Reaches every live room at once. `enableLovense: false` stops every toy.
+        Reaches every live room at once. `enableLovense: false` stops every toy, also while the
+        database is away: 503 then says that the rooms were told and nothing is stored.
         """
         change = await _change()
-        async with one_change:
-            old = await store.load_platform_settings()
-            new = change_platform(old, change)
-            if isinstance(new, list):
-                raise ManyRefused(new)
-            await store.save_platform_settings(new, difference(old, new), caller().user_id)
-            services.tell_all_rooms(new)
-        return json(new)
+        try:
+            return json(await services.platform.change(change, caller().user_id))
+        except BadChange as error:
+            raise ManyRefused(error.refusals) from error
 
     @toy_settings.get("/models/<model_id>/settings")
     @allow(services.authority, Role.MODEL, Role.ADMIN)

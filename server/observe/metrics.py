@@ -54,6 +54,7 @@ class Metrics(Collector):
         yield _counter("ledger_batches", "Commits with settlements", ledger.batches)
         yield _counter("tips_settled", "Tips settled for the first time", ledger.settled)
         yield _gauge("audit_waiting", "Audit writes not durable yet", services.audit.waiting)
+        yield _counter("audit_set_aside", "Audit records refused", services.audit.set_aside)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

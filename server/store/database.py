@@ -1,4 +1,4 @@
-"""The connection pool on the bridge, and the one place that translates the driver's errors."""
+"""Pools of connections on the bridge, and the one place that translates the driver's errors."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -20,8 +20,9 @@ else:  # at run time they are no generics
 T = TypeVar("T")
 P = ParamSpec("P")
 
-CONNECTIONS_MIN: Final = 2
 CONNECTIONS_MAX: Final = 10
+CONNECTIONS_KEPT_MAX: Final = 2
+"""Of a pool, even when nothing uses it."""
 CONNECT_TIMEOUT_S: Final = 5.0
 ACQUIRE_TIMEOUT_S: Final = 5.0
 """For a free connection, and for a cancelled one to come to rest when it is given back."""
@@ -50,6 +51,11 @@ _UNAVAILABLE: Final = (
     asyncpg.exceptions.TransactionRollbackError,  # deadlock, serialisation: rolled back, try again
     asyncpg.exceptions.InvalidTransactionStateError,  # the server ended an idle transaction
     asyncpg.exceptions.ReadOnlySQLTransactionError,  # a fail-over left us on the standby
+    asyncpg.exceptions.InvalidAuthorizationSpecificationError,  # the password is being changed
+    asyncpg.exceptions.InvalidCatalogNameError,  # the database is being restored
+    asyncpg.exceptions.ObjectNotInPrerequisiteStateError,  # a lock is not available
+    asyncpg.exceptions.PostgresSystemError,  # an error of its disk
+    asyncpg.exceptions.InternalServerError,
     asyncpg.InternalClientError,
 )
 
@@ -86,10 +92,12 @@ class Database:
 
 
 @asynccontextmanager
-async def open_database(dsn: str, bridge: Bridge) -> AsyncIterator[Database]:
+async def open_database(
+    dsn: str, bridge: Bridge, connections_max: int = CONNECTIONS_MAX
+) -> AsyncIterator[Database]:
     """A pool that lives as long as the block. Raises StoreUnavailable when nobody answers."""
     try:
-        pool = await bridge.run(_open_pool, dsn)
+        pool = await bridge.run(_open_pool, dsn, connections_max)
     except _UNAVAILABLE as error:
         raise StoreUnavailable(type(error).__name__) from error
     try:
@@ -100,11 +108,11 @@ async def open_database(dsn: str, bridge: Bridge) -> AsyncIterator[Database]:
             await bridge.run(pool.close, timeout_s=CLOSE_TIMEOUT_S)
 
 
-async def _open_pool(dsn: str) -> Pool:
+async def _open_pool(dsn: str, connections_max: int) -> Pool:
     return await asyncpg.create_pool(
         dsn,
-        min_size=CONNECTIONS_MIN,
-        max_size=CONNECTIONS_MAX,
+        min_size=min(CONNECTIONS_KEPT_MAX, connections_max),
+        max_size=connections_max,
         timeout=CONNECT_TIMEOUT_S,
         command_timeout=COMMAND_TIMEOUT_S,
         server_settings=_SESSION,

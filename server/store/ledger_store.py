@@ -47,8 +47,10 @@ class SourceRefConflict(Exception):
 class PostgresLedger:
     """Implements actors.ports.LedgerStore."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, settling: Database) -> None:
+        """`settling`: connections that only settlements use, so that nothing delays them."""
         self._database = database
+        self._settling = settling
         self._log = structlog.get_logger("tiproom.store.ledger")
 
     async def settle(self, batch: Sequence[Settlement]) -> list[SettlementOutcome]:
@@ -67,7 +69,7 @@ class PostgresLedger:
         if not batch:
             return []
         try:
-            rows = await self._database.run(_fetch, queries.SETTLE_TIPS, *_columns(batch))
+            rows = await self._settling.run(_fetch, queries.SETTLE_TIPS, *_columns(batch))
         except (asyncpg.IntegrityConstraintViolationError, asyncpg.exceptions.DataError) as error:
             if len(batch) == 1:
                 self._log.error("settlement_refused_by_database", reason=type(error).__name__)
@@ -77,9 +79,17 @@ class PostgresLedger:
         return [_outcome(request, row) for request, row in zip(batch, rows, strict=True)]
 
     async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
-        """See the port."""
+        """See the port. An event that cannot be decoded is logged and set aside, so that the
+        others come through."""
         rows = await self._database.run(_fetch, queries.PENDING_EVENTS, consumer, limit)
-        return [tip_activated.decode(row["event"]) for row in rows]
+        events: list[TipActivated] = []
+        for row in rows:
+            try:
+                events.append(tip_activated.decode(row["event"]))
+            except msgspec.DecodeError as error:
+                reason = type(error).__name__
+                self._log.error("event_set_aside", tip_id=row["tip_id"], reason=reason)
+        return events
 
     async def deposit(self, user_id: str, amount: int, source_ref: str) -> Deposited:
         """Bring `amount` tokens (1..DEPOSIT_TOKENS_MAX) into a wallet, once per `source_ref`

@@ -29,7 +29,7 @@ FROM settle_tips($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $1
 DEPOSIT_TOKENS: Final = "SELECT outcome, transfer_id, balance FROM deposit_tokens($1, $2, $3)"
 
 PENDING_EVENTS: Final = """
-SELECT o.event
+SELECT o.tip_id, o.event
 FROM event_deliveries d JOIN outbox o ON o.tip_id = d.tip_id
 WHERE d.consumer = $1 AND d.done_at IS NULL
 ORDER BY d.seq

@@ -42,8 +42,10 @@ _AUDIT_COLUMNS: Final = (
 class PostgresRooms:
     """Implements actors.ports.RoomStore, and registers models and rooms."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, auditing: Database) -> None:
+        """`auditing`: connections that only the audit uses."""
         self._database = database
+        self._auditing = auditing
 
     async def load_room(self, room_id: str) -> RoomRecord | None:
         """See the port."""
@@ -78,9 +80,8 @@ class PostgresRooms:
         )
 
     async def append_audit(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
-        """See the port. After StoreUnavailable the records may be there: written again, they
-        stand there twice, which the audit allows."""
-        await self._database.run(_append_audit, records, finished)
+        """See the port."""
+        await self._auditing.run(_append_audit, records, finished)
 
     async def add_model(self, model_id: str, display_name: str, settings: ModelSettings) -> None:
         """A model who is there already keeps what she has."""

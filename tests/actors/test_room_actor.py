@@ -325,7 +325,7 @@ async def test_without_a_database_a_room_is_refused_and_may_be_tried_again_at_on
         raise StoreUnavailable
 
     present, house.database.before = house.database.before, away
-    with pytest.raises(Refused, match="ROOM_FAILED"):
+    with pytest.raises(Refused, match="ROOM_BUSY"):
         await house.room()
     house.database.before = present
     assert (await house.room()).room_id == ROOM

@@ -2,7 +2,6 @@
 
 import random
 import threading
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -122,16 +121,45 @@ def tip_until_killed(site: Site, tippings: Tippings, killer: Killer) -> None:
         return  # the server is gone: in the middle of anything
 
 
-def play_until_killed(site: Site, commands: dict[str, set[str]]) -> None:
-    """The model's page: runs what comes, and keeps which command came for which tip."""
+@dataclass
+class Page:
+    """The model's page, which outlives the server: it remembers each command that it began, and
+    runs it once, as our SDK does."""
+
+    runs: list[str] = field(default_factory=list)
+    """tipId of each run, in order."""
+    over: set[str] = field(default_factory=set)
+    """Tips whose end the database had when the server was killed."""
+    too_late: list[str] = field(default_factory=list)
+    """Commands for a tip that was over: even a page that forgot all must not get one."""
+    _begun: set[str] = field(default_factory=set)
+
+    def run(self, member: Member, command: Frame) -> None:
+        if command["tipId"] in self.over:
+            self.too_late.append(command["tipId"])
+        if command["commandId"] not in self._begun:
+            self._begun.add(command["commandId"])
+            self.runs.append(command["tipId"])
+        member.run(command)
+
+
+def ended_tips(site: Site) -> set[str]:
+    """As its database has it; that goes on when the server is killed."""
+    rows = site.query(
+        """SELECT tip_id FROM activation_audit WHERE target_type = 'MODEL_TOY'
+        AND state IN ('ACTIVATED', 'SKIPPED', 'FAILED', 'EXPIRED', 'DEAD')"""
+    )
+    return {row["tip_id"] for row in rows}
+
+
+def play_until_killed(site: Site, hers: Page) -> None:
+    """Runs what comes."""
     try:
         with site.socket() as page:
             page.join(site.demo_token("model"), integration="EXTENSION", pageId="page-1")
             site.report(page)
             while True:
-                command = page.until("command")
-                commands[command["tipId"]].add(command["commandId"])
-                page.run(command)
+                hers.run(page, page.until("command"))
     except LOST:
         return
 
@@ -141,7 +169,7 @@ def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(data_dir: Path) ->
     nothing about a lost commit."""
     chance = random.Random(SEED)
     tippers = [Tippings(name, random.Random(f"{SEED}/{name}")) for name in TIPPERS]
-    commands: dict[str, set[str]] = defaultdict(set)
+    hers = Page()
     cut_off = 0
     with running_site(data_dir) as site:
         site.change_platform(lovenseRateLimitPerMin=600)
@@ -150,11 +178,13 @@ def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(data_dir: Path) ->
             with ThreadPoolExecutor(len(tippers) + 1) as threads:
                 running = [threads.submit(tip_until_killed, site, each, killer) for each in tippers]
                 if life % 2:  # in every other life her page is away
-                    running.append(threads.submit(play_until_killed, site, commands))
+                    running.append(threads.submit(play_until_killed, site, hers))
             for each in running:
                 each.result()
             cut_off += sum(len(each.unknown) for each in tippers)
+            hers.over = ended_tips(site)
             site.server.restart()
+        assert hers.over, "a page that played nothing to its end proves nothing"
         assert cut_off >= KILLS, "kills that hit nothing prove nothing"
 
         for tippings in tippers:
@@ -162,18 +192,17 @@ def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(data_dir: Path) ->
                 tippings.resolve(member)
                 for tip_id in chance.sample(list(tippings.answers), 5):
                     tippings.send(member, tip_id)
-        play_to_the_end(site, commands)
-    check_books(data_dir, tippers, commands)
+        play_to_the_end(site, hers)
+    check_books(data_dir, tippers, hers)
 
 
-def play_to_the_end(site: Site, commands: dict[str, set[str]]) -> None:
+def play_to_the_end(site: Site, hers: Page) -> None:
     """Her page is back and runs all that still waits."""
     with site.model() as page:
         while True:
             frame = page.next()
             if frame["type"] == "command":
-                commands[frame["tipId"]].add(frame["commandId"])
-                page.run(frame)
+                hers.run(page, frame)
             elif frame["type"] == "queueChanged" and not frame["waiting"] and not frame["playing"]:
                 return
 
@@ -192,7 +221,7 @@ def database(data_dir: Path) -> Iterator[str]:
         trio.run(server.stop)
 
 
-def check_books(data_dir: Path, tippers: list[Tippings], commands: dict[str, set[str]]) -> None:
+def check_books(data_dir: Path, tippers: list[Tippings], hers: Page) -> None:
     amounts = {tip_id: amount for each in tippers for tip_id, amount in each.amounts.items()}
     with database(data_dir) as dsn:
         # Every tip that was acknowledged is settled with what was said, and nothing else is.
@@ -211,8 +240,9 @@ def check_books(data_dir: Path, tippers: list[Tippings], commands: dict[str, set
         toys = {tip_id for tip_id, amount in amounts.items() if amount == TOY_AMOUNT}
         assert toys
         check_targets(dsn, toys)
-        assert commands.keys() <= toys
-        assert all(len(ids) == 1 for ids in commands.values())
+        assert set(hers.runs) <= toys
+        assert len(set(hers.runs)) == len(hers.runs), "no tip runs twice"
+        assert hers.too_late == []
 
 
 def check_sums(dsn: str) -> None:

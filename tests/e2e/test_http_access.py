@@ -115,6 +115,18 @@ def test_a_token_for_another_room_does_not_get_in(
     assert (answer.status_code, answer.json()["code"]) == (403, "WRONG_ROOM")
 
 
+@pytest.mark.parametrize(
+    ("method", "body"), [("POST", {"lovenseMode": "EXTENSION"}), ("DELETE", None)]
+)
+def test_a_token_that_names_another_models_room_does_not_broadcast_there(
+    site: Site, method: str, body: Any
+) -> None:
+    answer = site.request(
+        method, "/rooms/{room_id}/broadcast", bearer=token("model", "model-2"), json=body
+    )
+    assert (answer.status_code, answer.json()["code"]) == (403, "FORBIDDEN")
+
+
 def test_another_models_settings_are_her_own(site: Site) -> None:
     path, other = "/models/{model_id}/settings", token("model", "model-2")
     for method, body in (("GET", None), ("PATCH", {"viewerSyncMode": "OFF"})):

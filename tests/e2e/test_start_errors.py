@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import query
+from tests.e2e.site import SECRET, query
 from tests.server_process import start_demo
 
 END_TIMEOUT_S = 30.0
@@ -55,7 +55,13 @@ def test_a_port_in_use(data_dir: Path, database_dsn: str, taken_port: int, which
 
 
 def test_a_host_that_is_not_ours(data_dir: Path, database_dsn: str) -> None:
-    ended = start(data_dir, DATABASE_URL=database_dsn, TIPROOM_SOCKET_HOST="192.0.2.1")
+    ended = start(
+        data_dir,
+        DATABASE_URL=database_dsn,
+        TIPROOM_DEMO="false",
+        TIPROOM_TOKEN_SECRET=SECRET,
+        TIPROOM_SOCKET_HOST="192.0.2.1",
+    )
     check_one_line(ended, 1, "192.0.2.1")
 
 

@@ -65,7 +65,7 @@ def test_range_decides_about_coming_back(code: int, back: bool) -> None:
         (CloseCode.TOKEN_INVALID, False),
         (CloseCode.SECOND_MODEL_PAGE, False),
         (CloseCode.INTEGRATION_CONFLICT, False),
-        (CloseCode.ROOM_FAILED, False),
+        (CloseCode.ROOM_FAILED, True),
     ],
 )
 def test_codes_that_a_page_depends_on(code: CloseCode, back: bool) -> None:

@@ -1,7 +1,7 @@
 """Hundreds of seeded runs of the whole system; and the proof that the checks can fail.
 
-`TIPROOM_SEEDS=5000 pytest tests/simulation` runs more; `TIPROOM_SEED=17` runs that one alone. A
-failure names its seed.
+`SIMULATION_SEEDS=5000 pytest tests/simulation` runs more; `SIMULATION_SEED=17` runs that one
+alone. A failure names its seed.
 """
 
 import os
@@ -18,15 +18,15 @@ from protocol.audit import TargetRecord
 from tests.actors.ports import Books
 from tests.simulation.world import World
 
-SEEDS = int(os.environ.get("TIPROOM_SEEDS", "150"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "150"))
 SEEDS_PER_TEST = 10
 CONTROL_SEEDS = 12
 """A broken system must be found within this many runs."""
 
 
 def blocks() -> Iterator[range]:
-    if "TIPROOM_SEED" in os.environ:
-        seed = int(os.environ["TIPROOM_SEED"])
+    if "SIMULATION_SEED" in os.environ:
+        seed = int(os.environ["SIMULATION_SEED"])
         yield range(seed, seed + 1)
         return
     for first in range(0, SEEDS, SEEDS_PER_TEST):
@@ -43,9 +43,9 @@ def test_every_run_ends_well(seeds: range) -> None:
         try:
             world.run()
         except BaseException as error:
-            error.add_note(f"TIPROOM_SEED={seed}")
+            error.add_note(f"SIMULATION_SEED={seed}")
             raise
-        assert world.problems() == [], f"TIPROOM_SEED={seed}"
+        assert world.problems() == [], f"SIMULATION_SEED={seed}"
 
 
 @pytest.mark.slow  # several whole runs

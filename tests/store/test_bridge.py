@@ -8,9 +8,11 @@ import pytest
 import trio
 
 from actors.ports import StoreUnavailable
+from protocol.errors import ErrorCode, Refusal
 from server.store.bridge import Bridge, BridgeDied, open_bridge
-from server.store.database import Connection
+from server.store.database import CONNECTIONS_MAX, Connection
 from server.store.store import Store
+from tests.store.settlements import tip
 
 
 def starter() -> tuple[trio.Event, Callable[[], None]]:
@@ -174,3 +176,33 @@ async def test_a_connection_that_the_server_ends_is_store_unavailable(store: Sto
         await started.wait()
         await store._database.run(terminate)
     await store.check()
+
+
+async def test_a_settlement_and_the_audit_have_connections_of_their_own(store: Store) -> None:
+    """Everyone else's are taken, and nobody gives one back."""
+    taken, tell_taken = starter()
+    held: list[int] = []
+
+    async def hold(connection: Connection) -> None:
+        held.append(connection.get_server_pid())
+        if len(held) == CONNECTIONS_MAX:
+            tell_taken()
+        await asyncio.Event().wait()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(CONNECTIONS_MAX):
+            nursery.start_soon(store._database.run, hold)
+        await taken.wait()
+        [outcome] = await store.ledger.settle([tip("a")])
+        assert outcome == Refusal(ErrorCode.USER_UNKNOWN)
+        await store.rooms.append_audit([], ["a"])
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("code", ["28P01", "3D000", "55P03", "XX000", "58030"])
+async def test_errors_of_the_server_itself_are_store_unavailable(store: Store, code: str) -> None:
+    async def fail(connection: Connection) -> None:
+        await connection.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
+
+    with pytest.raises(StoreUnavailable):
+        await store._database.run(fail)

@@ -7,6 +7,7 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from actors.ports import Broadcast, ModelToySent, PendingActivation, UserRecord, ViewerRecord
 from protocol.audit import Reason, TargetRecord, TargetState
@@ -171,6 +172,23 @@ async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
     )
 
 
+async def test_an_event_that_no_longer_decodes_is_set_aside_and_the_others_come(
+    room: Store,
+) -> None:
+    await room.ledger.settle([tip("a"), tip("b"), tip("c")])
+
+    async def spoil(connection: Connection) -> None:
+        async with connection.transaction():
+            await connection.execute("SET LOCAL session_replication_role = 'replica'")
+            await connection.execute("""UPDATE outbox SET event = '{"a": 1}' WHERE tip_id = 'b'""")
+
+    await room._database.run(spoil)
+    with capture_logs() as logs:
+        events = await room.ledger.pending_events("room", 10)
+    assert [event.tip_id for event in events] == ["a", "c"]
+    assert [(each["event"], each["tip_id"]) for each in logs] == [("event_set_aside", "b")]
+
+
 async def test_the_audit_and_its_end_are_one_transaction(room: Store) -> None:
     await room.ledger.settle([tip("a")])
     unknown_target = record("a", TargetState.SENT, target_type="NOBODYS_TOY")
@@ -321,11 +339,12 @@ async def test_settings_of_an_unknown_model_are_refused(room: Store) -> None:
     assert await history(room) == []
 
 
-async def test_a_model_is_loaded_with_her_rooms(room: Store) -> None:
-    await room.rooms.add_room("room-2", "model-1")
+async def test_a_model_has_one_room_and_is_loaded_with_it(room: Store) -> None:
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await room.rooms.add_room("room-2", "model-1")
     found = await room.settings.load_model("model-1")
     assert found is not None
-    assert (found.settings, sorted(found.room_ids)) == (ModelSettings(), ["room-1", "room-2"])
+    assert (found.settings, found.room_ids) == (ModelSettings(), ("room-1",))
     assert await room.settings.load_model("model-9") is None
 
 

@@ -41,13 +41,13 @@ export const CLOSES = {
   TOKEN_EXPIRED: { code: 4004, cause: "client", text: "the token has expired; come back with a new one" },
   ROOM_RESTARTING: { code: 4005, cause: "server", text: "the room restarts; come back" },
   FLOOD: { code: 4006, cause: "client", text: "too many messages" },
+  ROOM_FAILED: { code: 4007, cause: "server", text: "the room rests after repeated failures; come back" },
   TOKEN_INVALID: { code: 4500, cause: "client", text: "the token is not valid" },
   WRONG_ROOM: { code: 4501, cause: "client", text: "the token is for another room" },
   SECOND_MODEL_PAGE: { code: 4502, cause: "state", text: "the model's page is already open" },
   INTEGRATION_CONFLICT: { code: 4503, cause: "state", text: "the broadcast runs on another integration" },
   BAD_FRAMES: { code: 4504, cause: "client", text: "too many messages that cannot be understood" },
   ROOM_UNKNOWN: { code: 4505, cause: "client", text: "there is no such room" },
-  ROOM_FAILED: { code: 4506, cause: "server", text: "the room is closed after repeated failures" },
   KICKED: { code: 4507, cause: "state", text: "removed from the room" },
 };
 
