@@ -236,6 +236,9 @@ def test_the_model_stops_her_toy_also_without_the_server(demo: Demo) -> None:
     model.keyboard.press("Escape")
     expect_strength(model, 0)
     expect(model.get_by_role("alert")).to_contain_text("Not connected")
+    demo.server.restart()
+    expect_online(model)
+    expect(model.get_by_test_id("resume")).to_be_visible()
 
 
 def test_a_viewer_stops_the_own_toy_and_no_other(demo: Demo) -> None:
@@ -247,6 +250,11 @@ def test_a_viewer_stops_the_own_toy_and_no_other(demo: Demo) -> None:
     viewer.get_by_test_id("stop").click()
     expect_strength(viewer, 0)
     expect_strength(model, 20)
+    expect(viewer.get_by_test_id("toy-stopped")).to_be_visible()
+    viewer.reload()
+    expect(viewer.get_by_test_id("toy-stopped")).to_be_visible()
+    viewer.get_by_test_id("resume").click()
+    expect(viewer.get_by_test_id("toy-stopped")).to_be_hidden()
 
 
 def test_a_tip_over_the_balance_is_refused_in_words(demo: Demo) -> None:

@@ -55,13 +55,13 @@ async function start() {
   };
 
   const stop = async () => {
-    if (client.status.state === "online") {
-      // The page stops by itself at once; the server's own stop, with the vendor's call, follows.
-      runner.stop(null);
-      ask({ type: "stopToys" });
-    } else {
+    // Nothing that waits here starts any more. The whole room is told now, or as soon as it can be.
+    runner.stop(null);
+    const { state } = client.status;
+    client.request({ type: "stopToys" }, { resend: true }).catch((error) => say(error.message));
+    if (state !== "online") {
       runner.stop(await adapter.stopCall(client.room?.modelDisplayName ?? "model"));
-      say("Not connected: only your own toy was stopped.");
+      say("Not connected: your own toy was stopped, the others follow with the connection.");
     }
   };
   const end = () => ask({ type: "endBroadcast" });
@@ -103,6 +103,12 @@ async function start() {
   client.addEventListener("command", ({ detail }) => runner.accept(detail));
   client.addEventListener("stop", ({ detail }) => {
     runner.stop(detail.call);
+    if (detail.call === null && toy.playing) {
+      say(
+        "Your settings have no price for “clear”, so nothing can stop what your toy plays now: " +
+          "it runs to its end. Switch it off at the toy or in the app. Nothing new starts.",
+      );
+    }
     refresh();
   });
 

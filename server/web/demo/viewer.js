@@ -65,10 +65,12 @@ async function start() {
   };
 
   const stop = () => {
-    // The own toy rests at once, connected or not; the server is told so that nothing follows.
+    // The own toy rests at once, connected or not; the server is told, now or as soon as it can
+    // be, so that nothing follows until the viewer resumes.
     if (phone.connected) runner.stop(null);
-    orSay(client.request({ type: "stopToys" }));
+    orSay(client.request({ type: "stopToys" }, { resend: true }));
   };
+  const resume = () => orSay(client.request({ type: "resumeToys" }));
   const setPreference = async (name, wanted) => {
     asked[name] = wanted;
     await orSay(client.setPreferences({ [name]: wanted }));
@@ -177,10 +179,24 @@ async function start() {
             )
           : nothing
       }
+      ${
+        self?.toysPaused
+          ? html`<p class="notice" role="status" data-testid="toy-stopped">
+              Your toy is stopped. Nothing reaches it until you resume.
+            </p>`
+          : nothing
+      }
       <div class="actions">
         <button type="button" class="stop" data-testid="stop" @click=${stop}>
           Stop my toy <kbd>Esc</kbd>
         </button>
+        ${
+          self?.toysPaused
+            ? html`<button type="button" class="primary" data-testid="resume" @click=${resume}>
+                Resume my toy
+              </button>`
+            : nothing
+        }
         <button type="button" data-testid="disconnect-toy" @click=${() => phone.leave()}>
           Disconnect
         </button>

@@ -296,9 +296,12 @@ export class TiproomClient extends EventTarget {
     this.#stableTimer = setTimeout(() => (this.#attempt = 0), STABLE_AFTER_MS);
     this.#planTokenRefresh();
     this.#setStatus({ state: "online" });
+    // A stop that could not be delivered goes first: nothing may start on a toy before it.
+    const waiting = [...this.#pending.values()].filter((entry) => entry.timer === 0);
+    for (const entry of waiting) if (entry.frame.type === "stopToys") this.#ask(entry);
     if (this.#settings !== undefined) this.#report("reportSettings", { settings: this.#settings });
     if (this.#toys !== null) this.#report("reportToys", { toys: this.#toys });
-    for (const entry of this.#pending.values()) if (entry.timer === 0) this.#ask(entry);
+    for (const entry of waiting) if (entry.timer === 0) this.#ask(entry);
   }
 
   #ask(entry) {
