@@ -73,11 +73,13 @@ export class TipBook extends EventTarget {
         state: entry?.state === "sending" ? "settled" : entry?.state,
       });
     } catch (error) {
-      if (error.code === "LEDGER_UNAVAILABLE") {
-        this.#update(tipId, { state: "unknown" });
-      } else {
+      // Any other error may hide that an earlier sending was settled and its answer lost: the tip
+      // stays, to be sent again under its id. Another id could pay twice.
+      if (NOT_SETTLED.has(error.code)) {
         this.entries = this.entries.filter((each) => each.tipId !== tipId);
         this.#changed();
+      } else {
+        this.#update(tipId, { state: "unknown" });
       }
       throw error;
     }
@@ -99,6 +101,17 @@ export class TipBook extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 }
+
+/** The ledger has looked: no tip of this id stands, or it is another one. */
+const NOT_SETTLED = new Set([
+  "INSUFFICIENT_TOKENS",
+  "TIP_CONFLICT",
+  "INVALID_FIELD",
+  "FORBIDDEN",
+  "BROADCAST_STALE",
+  "ROOM_OFFLINE",
+  "USER_UNKNOWN",
+]);
 
 function isOpen({ state }) {
   return state === "sending" || state === "unknown";
