@@ -22,6 +22,10 @@ import { openSession, pageId } from "./session.js";
 import { syncCard } from "./sync_card.js";
 import { aboutSeconds, integrationName } from "./words.js";
 
+const NO_STOP =
+  "Your settings have no price for “clear”, so nothing can stop what your toy plays now: it runs " +
+  "to its end. Switch it off at the toy or in the app. Nothing new starts.";
+
 async function start() {
   const integration = chosenIntegration();
   const { socketUrl, roomId, fetchCredentials, patch } = await openSession("model");
@@ -55,12 +59,14 @@ async function start() {
   };
 
   const stop = async () => {
-    // Nothing that waits here starts any more. The whole room is told now, or as soon as it can be.
-    runner.stop(null);
+    // The whole room is told now, or as soon as it can be; her own toy waits for nobody, and
+    // nothing that waits here starts any more.
     const { state } = client.status;
     client.request({ type: "stopToys" }, { resend: true }).catch((error) => say(error.message));
-    if (state !== "online") {
-      runner.stop(await adapter.stopCall(client.room?.modelDisplayName ?? "model"));
+    const call = await adapter.stopCall(client.room?.modelDisplayName ?? "model");
+    runner.stop(call);
+    if (call === null && toy.playing) say(NO_STOP);
+    else if (state !== "online") {
       say("Not connected: your own toy was stopped, the others follow with the connection.");
     }
   };
@@ -103,12 +109,7 @@ async function start() {
   client.addEventListener("command", ({ detail }) => runner.accept(detail));
   client.addEventListener("stop", ({ detail }) => {
     runner.stop(detail.call);
-    if (detail.call === null && toy.playing) {
-      say(
-        "Your settings have no price for “clear”, so nothing can stop what your toy plays now: " +
-          "it runs to its end. Switch it off at the toy or in the app. Nothing new starts.",
-      );
-    }
+    if (detail.call === null && toy.playing) say(NO_STOP);
     refresh();
   });
 
