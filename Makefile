@@ -1,5 +1,5 @@
 # Two commands on a fresh Debian with Python 3.11: `make run` and `make test`.
-.PHONY: run test check bench documents clean
+.PHONY: run test check bench chaos documents clean
 .DEFAULT_GOAL := run
 
 VENV := .venv
@@ -28,6 +28,12 @@ check: $(DEV) $(NODE)
 bench: $(BENCH)
 	$(BIN)/python -m bench
 
+# The long run of what `make test` does ten times: 200 kills, of the server and of its PostgreSQL.
+# `make chaos KILLS=20 SEED=7` for another; every run names its seed.
+KILLS ?= 200
+chaos: $(DEV)
+	$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
 documents: $(DEV)
 	$(BIN)/python -m server.documents
 
@@ -40,7 +46,7 @@ $(SERVER): pyproject.toml constraints.txt
 	@touch $@
 
 $(DEV): $(SERVER)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench,export]'
 	sh tools/setup-browser.sh
 	@touch $@
 

@@ -1,8 +1,8 @@
-"""Ledger actor: the one writer of tips. It settles what queued up during the last commit.
+"""Ledger actor: the one writer of balances. It posts what queued up during the last commit.
 
 One round trip and one commit carry the whole batch, each request with its own outcome; at low
-load a batch is one tip and waits for no timer. Only what the database has committed is answered,
-and only a first settlement is handed to the consumers: the event is emitted once.
+load a batch is one transfer and waits for no timer. Only what the database has committed is
+answered, and only a first settlement is handed to the consumers: the event is emitted once.
 """
 
 from collections.abc import Sequence
@@ -12,25 +12,26 @@ import msgspec
 import structlog
 import trio
 
-from actors.ports import LedgerStore, Settled, Settlement, SettlementOutcome, StoreUnavailable
+from actors.ports import LedgerStore, StoreUnavailable
 from actors.runtime.mailbox import Mailbox
+from actors.transfers import Outcome, Posted, Settled, Settlement, Transfer, wallet_owner
 from protocol.errors import ErrorCode, Refusal
 from protocol.tip_activated import TipActivated
 
 MAILBOX_LIMIT: Final = 10_000
 BATCH_MAX: Final = 256
-"""Tips in one commit: enough to make the commit's cost small, few enough to keep it short."""
+"""Transfers in one commit: enough to make the commit's cost small, few enough to keep it short."""
 
 
-class SettlementReply(Protocol):
+class OutcomeReply(Protocol):
     """Where the outcome goes; never waits."""
 
-    def answer(self, result: SettlementOutcome) -> None: ...
+    def answer(self, result: Outcome) -> None: ...
 
 
-class SettleRequest(msgspec.Struct, frozen=True):
-    settlement: Settlement
-    reply_to: SettlementReply
+class Post(msgspec.Struct, frozen=True):
+    transfer: Transfer
+    reply_to: OutcomeReply
 
 
 class Consumer(Protocol):
@@ -44,25 +45,36 @@ class Consumer(Protocol):
         ...
 
 
+class WalletWatcher(Protocol):
+    """Learns what is left in a wallet after any transfer but a settlement, which answers its room.
+    In the order in which the ledger posted them."""
+
+    def balance_changed(self, user_id: str, balance: int) -> None:
+        """Never waits, never fails."""
+        ...
+
+
 class LedgerStatistics(msgspec.Struct, frozen=True, rename="camel"):
     waiting: int
     batches: int
     settled: int
+    """Tips and purchases; other transfers emit nothing and are not counted."""
     last_batch: int
 
 
 class LedgerActor:
-    """`tell` it a SettleRequest; run it in a nursery of the application."""
+    """`tell` it a Post; run it in a nursery of the application."""
 
     def __init__(self, store: LedgerStore, consumers: Sequence[Consumer]) -> None:
         self._store = store
         self._consumers = list(consumers)
-        self._mailbox: Mailbox[SettleRequest] = Mailbox(MAILBOX_LIMIT)
+        self._watchers: list[WalletWatcher] = []
+        self._mailbox: Mailbox[Post] = Mailbox(MAILBOX_LIMIT)
         self._ended = trio.Event()
         self._batches = self._settled = self._last_batch = 0
         self._log = structlog.get_logger("tiproom.ledger")
 
-    def tell(self, request: SettleRequest) -> None:
+    def tell(self, request: Post) -> None:
         """Raises MailboxFull, MailboxClosed."""
         self._mailbox.put(request)
 
@@ -70,43 +82,55 @@ class LedgerActor:
         """Before the actor runs."""
         self._consumers.append(consumer)
 
+    def watch_wallets(self, watcher: WalletWatcher) -> None:
+        """Before the actor runs."""
+        self._watchers.append(watcher)
+
     def statistics(self) -> LedgerStatistics:
         waiting = self._mailbox.statistics().waiting
         return LedgerStatistics(waiting, self._batches, self._settled, self._last_batch)
 
     async def drain(self) -> None:
-        """Take no more, and return when what waits is settled and `run` has ended."""
+        """Take no more, and return when what waits is posted and `run` has ended."""
         self._mailbox.close()
         await self._ended.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until `drain`, and then until what waited is settled."""
+        """Until `drain`, and then until what waited is posted."""
         task_status.started()
         while (first := await self._mailbox.get()) is not None:
             batch = [first]
             while len(batch) < BATCH_MAX and (request := self._mailbox.get_nowait()) is not None:
                 batch.append(request)
-            await self._settle(batch)
+            await self._post(batch)
         self._ended.set()
 
-    async def _settle(self, batch: list[SettleRequest]) -> None:
+    async def _post(self, batch: list[Post]) -> None:
         self._batches += 1
         self._last_batch = len(batch)
-        outcomes: Sequence[SettlementOutcome]
-        # Settled or not: nobody knows after a failure. The same tipId again finds out.
+        outcomes: Sequence[Outcome]
+        # Posted or not: nobody knows after a failure. The same request again finds out.
         unknown = [Refusal(ErrorCode.LEDGER_UNAVAILABLE)] * len(batch)
         try:
-            outcomes = await self._store.settle([request.settlement for request in batch])
+            outcomes = await self._store.post([request.transfer for request in batch])
         except StoreUnavailable:
-            self._log.error("settlement_unknown", tips=len(batch))
+            self._log.error("posting_unknown", transfers=len(batch))
             outcomes = unknown
         except Exception:
-            # A fault of ours: these tips answer for it, not every room of the process.
-            self._log.exception("settlement_failed", tips=len(batch))
+            # A fault of ours: these requests answer for it, not every room of the process.
+            self._log.exception("posting_failed", transfers=len(batch))
             outcomes = unknown
         for request, outcome in zip(batch, outcomes, strict=True):
             request.reply_to.answer(outcome)
             if isinstance(outcome, Settled) and outcome.first:
-                self._settled += 1
-                for consumer in self._consumers:
-                    consumer.hand(outcome.event)
+                self._emit(request.transfer)
+            elif isinstance(outcome, Posted) and outcome.first:
+                for watcher in self._watchers:
+                    watcher.balance_changed(wallet_owner(request.transfer), outcome.balance)
+
+    def _emit(self, transfer: Transfer) -> None:
+        assert isinstance(transfer, Settlement)
+        assert transfer.event is not None
+        self._settled += 1
+        for consumer in self._consumers:
+            consumer.hand(transfer.event)

@@ -11,8 +11,9 @@ from uuid import UUID
 
 import msgspec
 
+from actors.transfers import HoldRecord, Outcome, Transfer
 from protocol.audit import TargetRecord
-from protocol.errors import CloseCode, Refusal
+from protocol.errors import CloseCode
 from protocol.frames import Error, Ok, OwnFrame, RoomEvent
 from protocol.gating import Preferences
 from protocol.tip_activated import LovenseMode, MembershipTier, TipActivated
@@ -29,48 +30,21 @@ class StoreUnavailable(Exception):
 # ---- ledger ----------------------------------------------------------------------------------
 
 
-class Settlement(msgspec.Struct, frozen=True, kw_only=True):
-    """One tip to settle. The first five fields are the content that `tip_id` stands for: the
-    same id with other content is refused. Ids of the rows to be written come with it, so that
-    the event can be complete before it is stored.
-
-    `unless_known`: answer from the record if this tip was settled before, else refuse with it
-    and write nothing; `event` is None then.
-    """
-
-    tip_id: str
-    room_id: str
-    broadcast_id: str
-    tipper_id: str
-    amount: int
-    model_id: str
-    model_tokens: int
-    """The model's share of `amount`; the rest is the platform's revenue."""
-    revenue_ref: UUID | None
-    """Id of the revenue entry; None where the platform's part is 0."""
-    event: TipActivated | None
-    unless_known: Refusal | None = None
-
-
-class Settled(msgspec.Struct, frozen=True):
-    """The tip stands in the ledger. `first`: this very call wrote it; otherwise `event` and
-    `balance` are those of the first time."""
-
-    event: TipActivated
-    balance: int
-    first: bool
-
-
-SettlementOutcome = Settled | Refusal
-
-
 class LedgerStore(Protocol):
-    async def settle(self, batch: Sequence[Settlement]) -> list[SettlementOutcome]:
+    async def post(self, batch: Sequence[Transfer]) -> list[Outcome]:
         """One transaction for the whole batch, one outcome each, in order; durable on return."""
         ...
 
+
+class EventStore(Protocol):
     async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
         """Events not yet done by `consumer`, oldest first."""
+        ...
+
+
+class HoldStore(Protocol):
+    async def expired_holds(self, limit: int) -> list[HoldRecord]:
+        """Holds that should have been given back by now, the longest overdue first."""
         ...
 
 
@@ -78,6 +52,12 @@ class LoyaltyStore(Protocol):
     async def credit_points(self, events: Sequence[TipActivated]) -> None:
         """Credit each event's bonusPoints once for ever, and mark the events done for the
         consumer `loyalty`, in one transaction."""
+        ...
+
+    async def take_back_points(self, limit: int, /) -> int:
+        """Take back the points of refunds whose tip was credited: the share of its points that
+        was refunded of its tokens, once for each refund. How many refunds that were, at most
+        `limit`."""
         ...
 
 
@@ -206,7 +186,7 @@ class TipTrace(msgspec.Struct, frozen=True, rename="camel"):
     settled_at: datetime
     event: TipActivated
     entries: list[dict[str, Any]]
-    """ledger entries: entryId, accountId, amount, balanceAfter, createdAt"""
+    """ledger entries: entryId, accountId, transfer (its kind), amount, balanceAfter, createdAt"""
     consumers: list[dict[str, Any]]
     """consumer, done, doneAt"""
     targets: list[dict[str, Any]]
@@ -240,6 +220,110 @@ class SettingsStore(Protocol):
         changes: dict[str, tuple[Any, Any]],
         who: str,
     ) -> None: ...
+
+
+# ---- outside consumers -----------------------------------------------------------------------
+
+
+class OutboxPosition(Protocol):
+    async def last_seq(self) -> int:
+        """Of the newest event; 0 before the first. A smaller one never comes up later."""
+        ...
+
+
+class WebhookEvent(msgspec.Struct, frozen=True):
+    """One event to deliver. `body`: the very bytes that were stored; `attempts`: made before."""
+
+    seq: int
+    tip_id: str
+    event_id: UUID
+    body: bytes
+    attempts: int
+
+
+class WebhookWork(msgspec.Struct, frozen=True):
+    """What an endpoint is to get now: `retries` that are due, and the events after `cursor`."""
+
+    url: str
+    secret: str
+    cursor: int
+    retries: tuple[WebhookEvent, ...]
+    events: tuple[WebhookEvent, ...]
+
+
+class WebhookAnswer(msgspec.Struct, frozen=True):
+    """How an attempt ended: with an HTTP status, or with an `error`, a word of ours."""
+
+    status: int | None = None
+    error: str | None = None
+
+    @property
+    def delivered(self) -> bool:
+        return self.status is not None and 200 <= self.status <= 299
+
+    @property
+    def gone(self) -> bool:
+        """The receiver wants no more, ever (RFC 9110, 15.5.11)."""
+        return self.status == 410
+
+
+class WebhookStore(Protocol):
+    """`node` holds the lease of an endpoint: without it nothing below is written."""
+
+    async def active_webhooks(self) -> list[str]:
+        """Ids of the endpoints that are not paused."""
+        ...
+
+    async def claim(
+        self, webhook_id: str, node: UUID, lease_s: float, limit: int
+    ) -> WebhookWork | None:
+        """Take the lease, or keep it, for `lease_s` from now, and read at most `limit` of each
+        kind. None, and nothing written: there is nothing to deliver now, the endpoint is paused or
+        gone, or another node holds it."""
+        ...
+
+    async def release(self, node: UUID) -> None:
+        """Give up all leases of `node`."""
+        ...
+
+    async def advance(self, webhook_id: str, node: UUID, cursor: int, delivered: int) -> bool:
+        """All from `cursor` up to the event `delivered` are. False, and nothing written: somebody
+        else has moved the cursor."""
+        ...
+
+    async def set_aside(
+        self,
+        webhook_id: str,
+        node: UUID,
+        cursor: int,
+        event: WebhookEvent,
+        answer: WebhookAnswer,
+        retry_in_s: float,
+    ) -> bool:
+        """The first attempt failed: to be retried, and the cursor moves on. False as above."""
+        ...
+
+    async def record_retry(
+        self,
+        webhook_id: str,
+        node: UUID,
+        event: WebhookEvent,
+        answer: WebhookAnswer,
+        retry_in_s: float | None,
+    ) -> None:
+        """How a later attempt went; without `retry_in_s`, one that failed was the last."""
+        ...
+
+    async def pause_gone(self, webhook_id: str, node: UUID) -> None:
+        """Deliver no more until somebody resumes it."""
+        ...
+
+
+class WebhookSender(Protocol):
+    async def send(self, url: str, secret: str, event: WebhookEvent, attempt: int) -> WebhookAnswer:
+        """One signed POST. Waits for the answer, at most ATTEMPT_TIMEOUT_S of
+        actors.consumers.webhooks; whatever goes wrong outside is an answer, too."""
+        ...
 
 
 # ---- the other direction: how the server reaches a room --------------------------------------

@@ -2,6 +2,8 @@
 
 scenario_room     1,000 viewers and the model's page in one room of the real server, tips arriving
 scenario_fan_out  one event to 1,000 members as fast as they take it: our fan-out, and a naive one
+scenario_ledger   one hot room: group commit beside one transaction for each settlement
+ledger_stock      the requests that it posts
 tip_life          what the client and the audit know of each tip
 load              the load client: one epoll loop over raw sockets, which also measures itself
 websocket         the client's side of RFC 6455, as little of it as a load client needs

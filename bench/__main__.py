@@ -14,16 +14,17 @@ import trio
 from bench import picture, report
 from bench.placement import Placement, machine, pin, place
 from bench.progress import Progress
-from bench.results import FanOutResult, RoomResult, Run
+from bench.results import FanOutResult, LedgerResult, RoomResult, Run
 from bench.room_setup import TokenBooth, prepare_room
 from bench.scenario_fan_out import PEERS, run_fan_out
+from bench.scenario_ledger import DATABASE_CONNECTIONS_MAX, LedgerPlan, run_ledger
 from bench.scenario_room import Load, RoomScenario
 from bench.server import BenchFailed, run_database, run_server
 
 RESULTS_DIR: Final = Path(__file__).resolve().parent / "results"
 RATE_LIMIT_PER_MIN: Final = 600
 """The platform's largest, so that the room's limit is not what is measured."""
-SECTIONS: Final = ("room", "fan-out")
+SECTIONS: Final = ("room", "fan-out", "ledger")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load = Load(
         options.viewers, options.tips_per_s, options.vibrations_per_s, options.seconds, options.seed
     )
+    plan = LedgerPlan(options.ledger_rounds, options.ledger_round_seconds)
     progress = Progress()
     started_at_utc = datetime.now(UTC)
     described, placement = machine(), place()
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         room = _room(load, placement, progress) if "room" in sections else None
         fan_out = _fan_out(load, placement, progress) if "fan-out" in sections else []
+        ledger = _ledger(plan, placement, progress) if "ledger" in sections else None
     except BenchFailed as error:
         progress.done()
         print(f"bench: {error}", file=sys.stderr)
@@ -53,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         placement=placement,
         room=room,
         fan_out=fan_out,
+        ledger=ledger,
     )
     RESULTS_DIR.mkdir(exist_ok=True)
     stem = RESULTS_DIR / started_at_utc.strftime("%Y%m%dT%H%M%SZ")
@@ -85,6 +89,19 @@ def _fan_out(load: Load, placement: Placement, progress: Progress) -> list[FanOu
     return [run_fan_out(peer, load.viewers, placement.server, progress) for peer in PEERS]
 
 
+def _ledger(plan: LedgerPlan, placement: Placement, progress: Progress) -> LedgerResult:
+    """This process is the one that settles: it gets the server's core."""
+    pin(0, placement.server)
+    try:
+        with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
+            progress.step("PostgreSQL starts")
+            data_dir = Path(folder) / "postgres"
+            with run_database(data_dir, placement.database, DATABASE_CONNECTIONS_MAX) as database:
+                return run_ledger(plan, database, data_dir, progress)
+    finally:
+        pin(0, placement.client)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--viewers", type=int, default=1000)
@@ -93,6 +110,8 @@ def _parser() -> argparse.ArgumentParser:
         "--vibrations-per-s", type=float, default=5.0, help="of them, those that move the toy"
     )
     parser.add_argument("--seconds", type=float, default=30.0, help="measured, without warm-up")
+    parser.add_argument("--ledger-rounds", type=int, default=5, help="of each way to settle")
+    parser.add_argument("--ledger-round-seconds", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--section", choices=SECTIONS, help="only this one")
     return parser

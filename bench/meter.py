@@ -24,7 +24,8 @@ class Meter:
     """Each `lap` tells what was used since the one before, `total` since the beginning. Cheap
     enough for the load client's loop: a dozen small files of /proc."""
 
-    def __init__(self, server_pid: int, database_pids: Sequence[int] = ()) -> None:
+    def __init__(self, server_pid: int | None, database_pids: Sequence[int] = ()) -> None:
+        """`server_pid`: None where this process is all that there is beside the database."""
         self._server_pid = server_pid
         self._database_pids = tuple(database_pids)
         self._first = self._last = self._read()
@@ -40,7 +41,7 @@ class Meter:
         """Seconds: of the clock, the server, this process, the database, and all processes."""
         return (
             time.perf_counter(),
-            cpu_s(self._server_pid),
+            0.0 if self._server_pid is None else cpu_s(self._server_pid),
             cpu_s(os.getpid()),
             sum(cpu_s(pid) for pid in self._database_pids),
             machine_busy_s(),

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from bench.distribution import Distribution
-from bench.results import FanOutResult, RoomResult, Run
+from bench.results import FanOutResult, LedgerLoad, LedgerResult, RoomResult, Run, Spread
 
 MIB: Final = 1024 * 1024
 NOISE_PERCENT: Final = 10.0
@@ -26,6 +26,7 @@ def failures(run: Run) -> int:
     """All that failed, of every kind."""
     found = [run.room.failures] if run.room is not None else []
     found += [each.failures for each in run.fan_out]
+    found += [run.ledger.failures] if run.ledger is not None else []
     return sum(sum(each.values()) for each in found)
 
 
@@ -36,6 +37,8 @@ def table(run: Run) -> str:
         lines += _room(run.room)
     if run.fan_out:
         lines += _fan_out(run.fan_out)
+    if run.ledger is not None:
+        lines += _ledger(run.ledger)
     lines += ["", *_warnings(run)]
     return "\n".join(lines)
 
@@ -134,11 +137,70 @@ def _fan_out(results: list[FanOutResult]) -> list[str]:
     return lines
 
 
+def _ledger(ledger: LedgerResult) -> list[str]:
+    """CPU of PostgreSQL and of Python is of one core each: 100 % is the end of either."""
+    alone, sync = ledger.p50_ratio_alone, ledger.sync
+    return [
+        *_title(
+            f"Ledger: closed-loop tippers into one room, fsync on; {ledger.rounds} rounds of "
+            f"{ledger.round_s:g} s each, in turn"
+        ),
+        f"  {'':21}{'tippers':>8}{'pool':>5}{'/s':>8}{'(rounds)':>14}{'p50':>8}{'p99':>8}"
+        f"{'/commit':>9}{'py':>6}{'pg':>6}{'us py':>7}{'us pg':>7}",
+        *(_ledger_load(each) for each in ledger.loads),
+        "",
+        *(
+            _fact(
+                f"{tippers} tippers" if tippers > 1 else "1 tipper",
+                f"group commit {_times(ratio)} the throughput of one by one (the better pool)",
+            )
+            for tippers, ratio in ledger.ratios.items()
+        ),
+        _fact("p50 of 1 tipper", f"{_times(alone)} of one by one"),
+        _fact(
+            "limit: disk",
+            f"{sync.per_s:,.0f} syncs/s of 8 kB, p50 {_ms(sync.duration.p50)} ms, "
+            f"p99 {_ms(sync.duration.p99)} ms; each commit takes one",
+        ),
+        *(_ledger_limit(each) for each in ledger.loads if each is _fastest(ledger)),
+        _fact("others' CPU", f"up to {ledger.others_cpu_percent:.0f} % of a core"),
+        _fact("failures", _counted(ledger.failures)),
+    ]
+
+
+def _ledger_load(load: LedgerLoad) -> str:
+    spread = f"{load.per_s.low:,.0f}-{load.per_s.high:,.0f}"
+    python_percent = load.trio_cpu_percent + load.bridge_cpu_percent
+    return (
+        f"  {load.way:21}{load.tippers:>8}{load.connections:>5}{load.per_s.median:>8,.0f}"
+        f"{spread:>14}{_ms(load.latency.p50):>8}{_ms(load.latency.p99):>8}{load.per_commit:>9.1f}"
+        f"{python_percent:>5.0f}%{load.database_cpu_percent:>5.0f}%"
+        f"{load.python_us_per_transfer:>7.0f}{load.database_us_per_transfer:>7.0f}"
+    )
+
+
+def _ledger_limit(load: LedgerLoad) -> str:
+    python_per_s = 1e6 / load.python_us_per_transfer
+    database_per_s = 1e6 / load.database_us_per_transfer
+    return _fact(
+        "limit: CPU",
+        f"one core of PostgreSQL {database_per_s:,.0f}/s, one of Python {python_per_s:,.0f}/s "
+        f"({load.tippers} tippers); reached {load.per_s.median:,.0f}/s",
+    )
+
+
+def _fastest(ledger: LedgerResult) -> LedgerLoad:
+    return max(ledger.loads, key=lambda load: load.per_s.median)
+
+
+def _times(ratio: Spread) -> str:
+    return f"{ratio.median:.2f} x ({ratio.low:.2f}-{ratio.high:.2f})"
+
+
 def noise_percent(run: Run) -> float:
     """Of one core: the most that processes outside the bench took in any part of it."""
-    measured: list[RoomResult | FanOutResult] = [*run.fan_out]
-    if run.room is not None:
-        measured.append(run.room)
+    measured: list[RoomResult | FanOutResult | LedgerResult] = [*run.fan_out]
+    measured += [each for each in (run.room, run.ledger) if each is not None]
     return max((each.others_cpu_percent for each in measured), default=0.0)
 
 

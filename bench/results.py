@@ -103,6 +103,65 @@ class FanOutResult(msgspec.Struct, frozen=True, kw_only=True):
     failures: dict[str, int]
 
 
+class Spread(msgspec.Struct, frozen=True):
+    """Of the rounds."""
+
+    median: float
+    low: float
+    high: float
+
+
+class LedgerLoad(msgspec.Struct, frozen=True, kw_only=True):
+    """So many tippers, each with one request at a time, into one room. Durations in ms."""
+
+    way: str
+    """GROUP_COMMIT or ONE_BY_ONE, and what is posted if that is not tips alone."""
+    tippers: int
+    connections: int
+    """Of the pool that posts; group commit uses one of them at a time."""
+    per_s: Spread
+    """Transfers that stand in the ledger, answered."""
+    latency: Distribution
+    """All rounds together."""
+    latency_p50: Spread
+    per_commit: float
+    """Transfers in one commit."""
+    commits_per_s: float
+    trio_cpu_percent: float
+    """Of one core: the actor, the tippers, and what is made for the database."""
+    bridge_cpu_percent: float
+    """The database's driver, in its thread."""
+    database_cpu_percent: float
+    others_cpu_percent: float
+    python_us_per_transfer: float
+    """CPU, both threads."""
+    database_us_per_transfer: float
+    """CPU."""
+
+
+class SyncLimit(msgspec.Struct, frozen=True):
+    """What the disk allows: 8 kB written and fdatasync, one after the other."""
+
+    per_s: float
+    duration: Distribution
+
+
+class LedgerResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One hot room: group commit beside one transaction for each settlement, in turn."""
+
+    rounds: int
+    round_s: float
+    sync: SyncLimit
+    loads: list[LedgerLoad]
+    ratios: dict[int, Spread]
+    """Tippers -> group commit's throughput by the better of the ways one by one, of each round."""
+    p50_ratio_alone: Spread
+    """One tipper: p50 of group commit by p50 of one by one, of each round."""
+    others_cpu_percent: float
+    """The most of any load."""
+    failures: dict[str, int]
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     seed: int
@@ -111,3 +170,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     placement: Placement
     room: RoomResult | None
     fan_out: list[FanOutResult]
+    ledger: LedgerResult | None

@@ -21,7 +21,7 @@ QUIET_AMOUNT_MAX: Final = 9
 """Tokens; below `lovenseMinTipForActivation` (10): settled, announced, and no toy moves."""
 
 _TOKEN_LIFE: Final = timedelta(hours=2)
-_WALLET_TOKENS: Final = 100_000
+_WALLET_TOKENS: Final = 100_000_000
 _DEPOSITS_AT_ONCE: Final = 8
 
 
@@ -77,13 +77,18 @@ async def prepare_room(dsn: str, viewers: int) -> None:
     )
     async with open_bridge() as bridge, open_store(dsn, bridge) as store:
         await store.rooms.save_tip_menu(MODEL_ID, [row])
-        limiter = trio.CapacityLimiter(_DEPOSITS_AT_ONCE)
-        async with trio.open_nursery() as nursery:
-            for number in range(viewers):
-                nursery.start_soon(_fill_wallet, store, viewer(number), limiter)
+        await fill_wallets(store, viewers)
+
+
+async def fill_wallets(store: Store, viewers: int) -> None:
+    """More tokens for each of `viewers` users than a run can spend."""
+    limiter = trio.CapacityLimiter(_DEPOSITS_AT_ONCE)
+    async with trio.open_nursery() as nursery:
+        for number in range(viewers):
+            nursery.start_soon(_fill_wallet, store, viewer(number), limiter)
 
 
 async def _fill_wallet(store: Store, user: UserRecord, limiter: trio.CapacityLimiter) -> None:
     async with limiter:
         await store.members.save_user(user)
-        await store.ledger.deposit(user.user_id, _WALLET_TOKENS, f"deposit:bench:{user.user_id}")
+        await store.ledger.deposit(f"bench:{user.user_id}", user.user_id, _WALLET_TOKENS)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import trio
 
 from bench.placement import family, pin
-from server.store.embedded import EmbeddedServer
+from server.store.embedded import SETTINGS, EmbeddedServer
 
 READY_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 15.0
@@ -43,9 +43,12 @@ class DatabaseProcess:
 
 
 @contextmanager
-def run_database(data_dir: Path, cores: list[int]) -> Iterator[DatabaseProcess]:
-    """Empty at first; its folder is the caller's to remove."""
-    server = EmbeddedServer(data_dir)
+def run_database(
+    data_dir: Path, cores: list[int], connections_max: int | None = None
+) -> Iterator[DatabaseProcess]:
+    """Empty at first; its folder is the caller's to remove. `connections_max`: None as always."""
+    more = {} if connections_max is None else {"max_connections": str(connections_max)}
+    server = EmbeddedServer(data_dir, {**SETTINGS, **more})
     dsn = trio.run(server.start)
     try:
         postmaster = (data_dir / "cluster" / "postmaster.pid").read_text().split("\n", 1)[0]

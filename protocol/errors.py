@@ -22,6 +22,8 @@ class ErrorCode(StrEnum):
     BODY_TOO_LARGE = "BODY_TOO_LARGE"
     NOT_FOUND = "NOT_FOUND"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
+    RANGE_NOT_SATISFIABLE = "RANGE_NOT_SATISFIABLE"
     TOKEN_MISSING = "TOKEN_MISSING"
     TOKEN_INVALID = "TOKEN_INVALID"
     TOKEN_EXPIRED = "TOKEN_EXPIRED"
@@ -40,9 +42,22 @@ class ErrorCode(StrEnum):
     TIP_UNKNOWN = "TIP_UNKNOWN"
     TIP_CONFLICT = "TIP_CONFLICT"
     INSUFFICIENT_TOKENS = "INSUFFICIENT_TOKENS"
+    TRANSFER_CONFLICT = "TRANSFER_CONFLICT"
+    ACCOUNT_UNKNOWN = "ACCOUNT_UNKNOWN"
+    HOLD_UNKNOWN = "HOLD_UNKNOWN"
+    HOLD_ENDED = "HOLD_ENDED"
+    REFUND_EXCEEDS = "REFUND_EXCEEDS"
+    REFUND_UNCOVERED = "REFUND_UNCOVERED"
+    REFUND_MOVED = "REFUND_MOVED"
+    WEBHOOK_UNKNOWN = "WEBHOOK_UNKNOWN"
+    DELIVERY_UNKNOWN = "DELIVERY_UNKNOWN"
+    TOO_MANY_WEBHOOKS = "TOO_MANY_WEBHOOKS"
+    TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
     LEDGER_UNAVAILABLE = "LEDGER_UNAVAILABLE"
     PREFERENCE_HIDDEN = "PREFERENCE_HIDDEN"
     SETTING_UNKNOWN = "SETTING_UNKNOWN"
+    ROOM_TAKEN = "ROOM_TAKEN"
+    MODEL_HAS_ROOM = "MODEL_HAS_ROOM"
     INTERNAL = "INTERNAL"
 
 
@@ -62,6 +77,10 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ErrorCode.BODY_TOO_LARGE: ErrorRule(413, "client", False, "The request is too large."),
     ErrorCode.NOT_FOUND: ErrorRule(404, "client", False, "There is nothing at this address."),
     ErrorCode.METHOD_NOT_ALLOWED: ErrorRule(405, "client", False, "Not allowed at this address."),
+    ErrorCode.REQUEST_TIMEOUT: ErrorRule(408, "client", True, "The body did not come in time."),
+    ErrorCode.RANGE_NOT_SATISFIABLE: ErrorRule(
+        416, "client", False, "The file does not have this range."
+    ),
     ErrorCode.TOKEN_MISSING: ErrorRule(401, "client", False, "A bearer token is required."),
     ErrorCode.TOKEN_INVALID: ErrorRule(401, "client", False, "The token is not valid."),
     ErrorCode.TOKEN_EXPIRED: ErrorRule(
@@ -88,6 +107,29 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ErrorCode.TIP_UNKNOWN: ErrorRule(404, "client", False, "There is no such tip."),
     ErrorCode.TIP_CONFLICT: ErrorRule(409, "client", False, "This tipId was used for another tip."),
     ErrorCode.INSUFFICIENT_TOKENS: ErrorRule(402, "state", False, "Not enough tokens."),
+    ErrorCode.TRANSFER_CONFLICT: ErrorRule(
+        409, "client", False, "This id was used for another transfer."
+    ),
+    ErrorCode.ACCOUNT_UNKNOWN: ErrorRule(404, "client", False, "There is no such account."),
+    ErrorCode.HOLD_UNKNOWN: ErrorRule(404, "client", False, "There is no such hold."),
+    ErrorCode.HOLD_ENDED: ErrorRule(409, "state", False, "The hold has ended in another way."),
+    ErrorCode.REFUND_EXCEEDS: ErrorRule(
+        409, "state", False, "More than what is left of the tip after earlier refunds."
+    ),
+    ErrorCode.REFUND_UNCOVERED: ErrorRule(
+        409, "state", False, "The model or the platform no longer has these tokens."
+    ),
+    ErrorCode.REFUND_MOVED: ErrorRule(
+        409, "state", True, "Another refund of this tip came in between; try again."
+    ),
+    ErrorCode.WEBHOOK_UNKNOWN: ErrorRule(404, "client", False, "There is no such webhook."),
+    ErrorCode.DELIVERY_UNKNOWN: ErrorRule(404, "client", False, "There is no such delivery."),
+    ErrorCode.TOO_MANY_WEBHOOKS: ErrorRule(
+        409, "state", False, "There are as many webhooks as there may be; delete one first."
+    ),
+    ErrorCode.TOO_MANY_STREAMS: ErrorRule(
+        503, "server", True, "Too many event streams are open; try again later."
+    ),
     ErrorCode.LEDGER_UNAVAILABLE: ErrorRule(
         503, "server", True, "The outcome is unknown; send the same tipId again."
     ),
@@ -95,6 +137,8 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
         409, "state", False, "This preference is not available now; nothing was changed."
     ),
     ErrorCode.SETTING_UNKNOWN: ErrorRule(422, "client", False, "There is no such setting."),
+    ErrorCode.ROOM_TAKEN: ErrorRule(409, "client", False, "The room is another model's."),
+    ErrorCode.MODEL_HAS_ROOM: ErrorRule(409, "client", False, "The model has another room."),
     ErrorCode.INTERNAL: ErrorRule(500, "server", True, "The server failed; it has been logged."),
 }
 

@@ -25,6 +25,9 @@ ID_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$(?!\n)"
 """`$(?!\\n)` is the true end for Python and for ECMAScript: `\\Z` means nothing to the readers of
 the JSON Schema, and Python's `$` alone lets a line feed follow."""
 
+PURCHASE_PREFIX: Final = "purchase:"
+"""Begins the tipId of every purchase and of nothing else."""
+
 NO_NUL_PATTERN: Final = r"^[^\x00]*$"
 """PostgreSQL stores no NUL in text, so what may be stored must not hold one."""
 
@@ -196,6 +199,12 @@ class TipActivated(_Part, frozen=True):
 
     def __post_init__(self) -> None:
         parse_timestamp(self.timestamp)
+
+
+def source_ref_of(tip_id: str) -> str:
+    """The ledger's key of a tip: `tip:{tipId}`; a purchase's tipId is that key already,
+    `purchase:{purchaseId}`. So no tip can ever take a purchase's."""
+    return tip_id if tip_id.startswith(PURCHASE_PREFIX) else f"tip:{tip_id}"
 
 
 def format_timestamp(moment: datetime) -> str:

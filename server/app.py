@@ -18,19 +18,24 @@ import msgspec
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
-from quart_trio import QuartTrio
 
 from actors.audit_writer import AuditWriter
 from actors.consumers.loyalty import LoyaltyConsumer
+from actors.consumers.outbox_watch import OutboxWatch
 from actors.consumers.relay import run_relay
 from actors.consumers.toys import ToyConsumer
+from actors.consumers.webhooks import WebhookDispatcher
+from actors.escrow import run_hold_expiry
 from actors.ledger import LedgerActor
 from actors.ports import StoreUnavailable
 from actors.room.actor import RoomPorts
 from actors.room.registry import RoomRegistry
+from actors.room.user_news import UserNews
 from actors.runtime.moment import Chance
 from server.auth import Authority
 from server.http.app import create_app
+from server.http.event_stream import EventStreams
+from server.http.in_flight import InFlight
 from server.platform_settings import PlatformChanges
 from server.services import Services
 from server.settings import Settings
@@ -40,13 +45,20 @@ from server.store.bridge import Bridge, open_bridge
 from server.store.demo import seed_demo
 from server.store.embedded import EmbeddedFailed, embedded
 from server.store.migrate import MigrationRefused, migrate
+from server.store.months import keep_months_ahead
 from server.store.store import Store, open_store
+from server.webhooks.sender import open_sender
 
 HTTP_DRAIN_S: Final = 2.0
+HTTP_STALLED_S: Final = 5.0
+"""A client that takes nothing of an answer for so long is cut off. Hypercorn's sending cannot be
+cancelled: without this a reader that stands still, of a stream above all, would keep the server
+from ending."""
 
 
 class StartFailed(Exception):
-    """The server cannot start. The text is one line for the operator, with no secret in it."""
+    """The server cannot start, or cannot go on. The text is one line for the operator, with no
+    secret in it."""
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -78,13 +90,17 @@ async def open_database(settings: Settings) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def _embedded(data_dir: Path) -> AsyncIterator[str]:
-    async with AsyncExitStack() as stack:
-        try:
-            dsn = await stack.enter_async_context(embedded(data_dir))
-        except (EmbeddedFailed, OSError) as error:
-            what = str(error).partition("\n")[0]  # what follows is PostgreSQL's own log
-            raise StartFailed(f"the embedded PostgreSQL cannot start: {what}") from error
-        yield dsn
+    try:
+        async with AsyncExitStack() as stack:
+            try:
+                dsn = await stack.enter_async_context(embedded(data_dir))
+            except (EmbeddedFailed, OSError) as error:
+                what = str(error).partition("\n")[0]  # what follows is PostgreSQL's own log
+                raise StartFailed(f"the embedded PostgreSQL cannot start: {what}") from error
+            yield dsn
+    except* EmbeddedFailed as failures:
+        what = "the embedded PostgreSQL went down and does not come up again; see its log"
+        raise StartFailed(what) from failures
 
 
 @asynccontextmanager
@@ -112,7 +128,8 @@ async def _serve(
     fan_out = FanOut()
     audit = AuditWriter(store.rooms)
     loyalty = LoyaltyConsumer(store.loyalty)
-    ledger = LedgerActor(store.ledger, [loyalty])
+    watch = OutboxWatch(store.feed)
+    ledger = LedgerActor(store.ledger, [loyalty, watch])
     ports = RoomPorts(
         store.rooms,
         fan_out,
@@ -122,13 +139,18 @@ async def _serve(
         model_share_percent=settings.model_share_percent,
         tip_bonus_percent=settings.tip_bonus_percent,
     )
-    async with trio.open_nursery() as nursery:
+    async with (
+        open_sender(settings.private_webhooks, Chance()) as sender,
+        trio.open_nursery() as nursery,
+    ):
         rooms = RoomRegistry(ports, nursery)
         toys = ToyConsumer(rooms, nursery)
         ledger.add_consumer(toys)
+        ledger.watch_wallets(UserNews(rooms))
         await nursery.start(audit.run)
         await nursery.start(loyalty.run)
         await nursery.start(ledger.run)
+        dispatcher = WebhookDispatcher(store.webhooks, sender, watch, Chance())
 
         http_socket = _bind_http(settings)
         http_url = f"http://{settings.http_host}:{http_socket.getsockname()[1]}"
@@ -155,30 +177,43 @@ async def _serve(
             audit=audit,
             fan_out=fan_out,
             members=store.members,
+            directory=store.directory,
+            accounts=store.accounts,
+            webhooks=store.webhooks,
+            dispatcher=dispatcher,
+            streams=EventStreams(store.feed, watch),
             settings_store=store.settings,
             platform=PlatformChanges(rooms, store.settings, platform_settings),
             trace=store.traces.load_tip,
             database_ready=store.check,
         )
         http_stop = trio.Event()
-        app = create_app(services, socket_url)
+        app = InFlight(create_app(services, socket_url))
         await nursery.start(_serve_http, app, http_socket, http_stop)
-        await nursery.start(run_relay, store.ledger, [toys, loyalty])
+        await nursery.start(run_relay, store.events, [toys, loyalty])
+        await nursery.start(watch.run)
+        await nursery.start(dispatcher.run)
+        await nursery.start(run_hold_expiry, store.accounts, ledger)
+        await nursery.start(keep_months_ahead, store.months)
         announce(Ready(http_url, socket_url))
 
         await stop.wait()
         # Members first: they are told to come back while everything still works.
+        services.streams.close()
         http_stop.set()
         await sockets.drain(settings.shutdown_timeout_s / 2)
+        with trio.move_on_after(HTTP_DRAIN_S):  # a stream is ended by its last chunk, not cut off
+            await app.idle()
         with trio.move_on_after(settings.shutdown_timeout_s / 2):
             await ledger.drain()
             await loyalty.drain()
             await audit.flush()
+            await dispatcher.drain()
         nursery.cancel_scope.cancel()
 
 
 async def _serve_http(
-    app: QuartTrio,
+    app: InFlight,
     listening: socket.socket,
     stop: trio.Event,
     *,
@@ -197,7 +232,11 @@ def _bind_http(settings: Settings) -> socket.socket:
     """Bound before anything serves: sockets must know our pages' origin, and pages our sockets."""
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     with _listening(settings.http_host, settings.http_port):
-        return socket.create_server((settings.http_host, settings.http_port), family=family)
+        listening = socket.create_server((settings.http_host, settings.http_port), family=family)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; what is accepted inherits it
+        stalled_ms = int(HTTP_STALLED_S * 1000)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
+    return listening
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line: `tiproom run`."""
+"""The command line: `tiproom run`, `tiproom ledger`."""
 
 import argparse
 import os
@@ -11,15 +11,19 @@ import structlog
 import trio
 
 from server import app
+from server.ledger import commands as ledger
 from server.observe import logs
 from server.settings import BadSettings, Settings, load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit status: 0 after a clean stop, 1 when the server cannot start, 2 for settings that
-    cannot be used. Either failure is told in plain lines on standard error."""
+    """Exit status of `run`: 0 after a clean stop, 1 when the server cannot start, 2 for settings
+    that cannot be used; of `ledger`, see there. Failures are told in plain lines on standard
+    error."""
     options = vars(_parser().parse_args(arguments))
     command = options.pop("command")
+    if command == "ledger":
+        return ledger.main(options, os.environ)
     overrides = {name: value for name, value in options.items() if value is not None}
     try:
         settings = load(os.environ, overrides)
@@ -56,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--data-dir", help="where the embedded PostgreSQL keeps its data")
     run.add_argument("--http-port", type=int)
     run.add_argument("--socket-port", type=int)
+    ledger.add_parser(commands)
     return parser
 
 

@@ -5,16 +5,24 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from actors.audit_writer import AuditWriter
-from actors.ledger import LedgerActor
-from actors.ports import MemberStore, SettingsStore, TipTrace
+from actors.consumers.webhooks import WebhookDispatcher
+from actors.ledger import LedgerActor, Post
+from actors.ports import SettingsStore, TipTrace
 from actors.room.messages import ReplyTo
 from actors.room.registry import RoomRegistry
-from actors.runtime.ask import Ask
-from protocol.errors import Refusal, Refused
+from actors.runtime.ask import Ask, AskTimeout
+from actors.runtime.mailbox import MailboxClosed, MailboxFull
+from actors.transfers import Outcome, Posted, Transfer
+from protocol.errors import ErrorCode, Refusal, Refused
 from server.auth import Authority
+from server.http.event_stream import EventStreams
 from server.platform_settings import PlatformChanges
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
+from server.store.account_store import PostgresAccounts
+from server.store.directory_store import PostgresDirectory
+from server.store.member_store import PostgresMembers
+from server.store.webhook_store import PostgresWebhooks
 
 ASK_TIMEOUT_S: Final = 10.0
 """For a room's answer to a request: longer than a settlement may take."""
@@ -28,12 +36,31 @@ class Services:
     ledger: LedgerActor
     audit: AuditWriter
     fan_out: FanOut
-    members: MemberStore
+    members: PostgresMembers
+    directory: PostgresDirectory
+    accounts: PostgresAccounts
+    webhooks: PostgresWebhooks
+    dispatcher: WebhookDispatcher
+    streams: EventStreams
     settings_store: SettingsStore
     platform: PlatformChanges
     trace: Callable[[str], Awaitable[TipTrace | None]]
     database_ready: Callable[[], Awaitable[None]]
     """Raises StoreUnavailable."""
+
+    async def post(self, transfer: Transfer) -> Posted:
+        """What the ledger says of `transfer`, which is no settlement. Raises Refused; with
+        LEDGER_UNAVAILABLE where the outcome is unknown: the same again finds out."""
+        ask: Ask[Outcome] = Ask()
+        try:
+            self.ledger.tell(Post(transfer, ask))
+            answer = await ask.wait(ASK_TIMEOUT_S)
+        except (MailboxFull, MailboxClosed, AskTimeout) as error:
+            raise Refused(ErrorCode.LEDGER_UNAVAILABLE) from error
+        if isinstance(answer, Refusal):
+            raise Refused(answer.code, answer.field, answer.detail, answer.retry_after_s)
+        assert isinstance(answer, Posted)
+        return answer
 
     async def ask_room(
         self, room_id: str, question: Callable[[ReplyTo], Any], *, first: bool = False

@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_secret: str | None = None
     """HS256 secret shared with the platform that signs tokens; at least 32 characters. Only the
     demo makes its own."""
+    webhooks_to_private_addresses: bool = False
+    """Whether webhooks may reach addresses that are not of the public internet, and http on this
+    machine; always in the demo."""
     metrics_public: bool = False
     """Whether /metrics answers without a token."""
     model_share_percent: Percent = 50
@@ -57,6 +60,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)\Z")] = "info"
     sockets: SocketLimits = SocketLimits()
 
+    @property
+    def private_webhooks(self) -> bool:
+        """The demo's receivers run on this machine."""
+        return self.demo or self.webhooks_to_private_addresses
+
 
 class BadSettings(Exception):
     """`problems`: one line for each bad value."""
@@ -66,14 +74,20 @@ class BadSettings(Exception):
         self.problems = problems
 
 
-def load(environment: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
-    """The settings. `overrides` (the command line) win. Raises BadSettings."""
+def load(
+    environment: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    serving: bool = True,
+) -> Settings:
+    """The settings. `overrides` (the command line) win. Only who is `serving` needs a secret.
+    Raises BadSettings."""
     problems: list[str] = []
     values = _from_file(environment.get("TIPROOM_CONFIG"), problems)
     values = _merge(values, _from_environment(environment))
     values |= overrides or {}
     settings = _convert(values, problems)
-    if settings is not None and not settings.demo and settings.token_secret is None:
+    if serving and settings is not None and not settings.demo and settings.token_secret is None:
         problems.append("token_secret: required outside the demo (TIPROOM_TOKEN_SECRET)")
     if settings is not None and settings.demo:
         problems += [

@@ -24,6 +24,7 @@ class ServerProcess:
         self._environment = {**os.environ, **environment}
         self._process: subprocess.Popen[str] | None = None
         self._ready = threading.Event()
+        self._news = threading.Condition()
 
     def start(self, http_port: int = 0, socket_port: int = 0) -> None:
         """Until it takes requests. Raises AssertionError with its log if it does not."""
@@ -44,13 +45,32 @@ class ServerProcess:
         assert self._process.stderr is not None
         reading = (self._process.stderr, self._ready)
         threading.Thread(target=self._read, args=reading, daemon=True).start()
-        assert self._ready.wait(READY_TIMEOUT_S), self.log
-        assert self.http_url, self.log
+        assert self._ready.wait(READY_TIMEOUT_S), self.last_lines
+        assert self.http_url, self.last_lines
 
     @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def last_lines(self) -> list[dict[str, Any]]:
+        """Enough of its log to see why."""
+        return self.log[-20:]
+
+    def logged(self, event: str) -> int:
+        """How many lines of this event there are, of all its lives."""
+        return sum(line.get("event") == event for line in self.log)
+
+    def wait_until_logged(self, event: str, times: int) -> None:
+        """Raises AssertionError with its log if it does not say so often enough in time."""
+        with self._news:
+            came = self._news.wait_for(lambda: self.logged(event) >= times, READY_TIMEOUT_S)
+        assert came, self.last_lines
 
     def stop(self) -> int:
         """As Ctrl-C does. The exit status; an ended process gives its own."""
@@ -79,7 +99,9 @@ class ServerProcess:
                     entry = json.loads(line)
                 except json.JSONDecodeError:
                     entry = {"text": line.rstrip()}
-                self.log.append(entry)
+                with self._news:
+                    self.log.append(entry)
+                    self._news.notify_all()
                 if entry.get("event") == "ready":
                     self.http_url, self.socket_url = entry["http_url"], entry["socket_url"]
                     ready.set()

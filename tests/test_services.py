@@ -34,6 +34,11 @@ def services_of(house: House) -> Services:
         audit=house.audit,
         fan_out=FanOut(),
         members=unused,
+        directory=unused,
+        accounts=unused,
+        webhooks=unused,
+        dispatcher=unused,
+        streams=unused,
         settings_store=unused,
         platform=unused,
         trace=unused,
@@ -56,7 +61,7 @@ async def test_a_tip_whose_settlement_is_not_heard_of_has_an_unknown_outcome(hou
     await house.join_viewer(ANN, "ann")
 
     async def silent(call: str) -> None:
-        await trio.sleep(math.inf if call == "settle" else 0)
+        await trio.sleep(math.inf if call == "post" else 0)
 
     house.database.before = silent
     expires_at_utc = datetime.now(UTC) + timedelta(hours=1)

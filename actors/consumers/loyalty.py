@@ -1,4 +1,5 @@
-"""The consumer `loyalty`: credits an item's bonus points, once for ever for each tipId."""
+"""The consumer `loyalty`: credits an item's bonus points, once for ever for each tipId, and takes
+them back when the tip is refunded."""
 
 from typing import Final
 
@@ -11,6 +12,8 @@ from protocol.tip_activated import TipActivated
 
 MAILBOX_LIMIT: Final = 10_000
 BATCH_MAX: Final = 256
+REFUNDS_INTERVAL_S: Final = 15.0
+"""A refund emits no event: the ledger is asked for those whose points are not taken back yet."""
 
 
 class LoyaltyConsumer:
@@ -37,6 +40,13 @@ class LoyaltyConsumer:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
+        async with trio.open_nursery() as beside:
+            beside.start_soon(self._take_back)
+            await self._credit()
+            beside.cancel_scope.cancel()
+        self._ended.set()
+
+    async def _credit(self) -> None:
         while (first := await self._mailbox.get()) is not None:
             batch = {first.tip_id: first}  # the relay may have handed over what already waited
             while len(batch) < BATCH_MAX and (event := self._mailbox.get_nowait()) is not None:
@@ -48,4 +58,14 @@ class LoyaltyConsumer:
             except Exception:
                 # A fault of ours: points come late, and nothing else of the server stops for it.
                 self._log.exception("left_to_relay", tips=len(batch))
-        self._ended.set()
+
+    async def _take_back(self) -> None:
+        while True:
+            try:
+                while await self._store.take_back_points(BATCH_MAX) == BATCH_MAX:
+                    pass
+            except StoreUnavailable:
+                self._log.warning("refunds_wait")
+            except Exception:
+                self._log.exception("refunds_wait")  # a fault of ours, as above
+            await trio.sleep(REFUNDS_INTERVAL_S)

@@ -11,14 +11,14 @@ import structlog
 import trio
 
 from actors.ledger import Consumer
-from actors.ports import LedgerStore
+from actors.ports import EventStore
 
 INTERVAL_S: Final = 15.0
 EVENTS_PER_PASS: Final = 1_000
 
 
 async def run_relay(
-    store: LedgerStore,
+    store: EventStore,
     consumers: Sequence[Consumer],
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,

@@ -5,21 +5,20 @@ runs beside the loop and comes back as a message. A crash forgets the state and 
 the database, with the sockets open; too many crashes close the room with a reason.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable
 from typing import Final, assert_never
 
 import msgspec
 import structlog
 import trio
 
-from actors.ledger import LedgerActor, SettleRequest
+from actors.ledger import LedgerActor, Post
 from actors.ports import (
     AuditLog,
     Delivery,
     RoomRecord,
     RoomStore,
     SessionId,
-    SettlementOutcome,
     StoreUnavailable,
 )
 from actors.room import room
@@ -28,10 +27,10 @@ from actors.room.effects import (
     Answer,
     Close,
     Effect,
+    PostTransfer,
     Publish,
     PutAway,
     Send,
-    Settle,
     StoreBroadcast,
     StorePause,
     StorePreferences,
@@ -42,7 +41,7 @@ from actors.room.messages import (
     Join,
     Leave,
     RoomMessage,
-    TipSettled,
+    TransferAnswered,
     _BroadcastStored,
     _Due,
     _PreferencesStored,
@@ -51,6 +50,7 @@ from actors.room.state import Context, RoomState
 from actors.runtime.mailbox import Mailbox, MailboxClosed, MailboxFull
 from actors.runtime.moment import Chance
 from actors.runtime.supervisor import RESTARTS_MAX, RestartBudget
+from actors.transfers import Outcome
 from protocol.errors import CloseCode, ErrorCode, Refusal, Refused
 
 MAILBOX_LIMIT: Final = 4096
@@ -107,6 +107,8 @@ class RoomActor:
         self._joins: dict[SessionId, Join] = {}
         """The members, for the next life: each is let in again after a crash."""
         self._kept: room.Kept | None = None
+        self._viewers: Container[str] = ()
+        """Who is here: the room's own record, only ever looked at."""
         self._tips_at_ledger = 0
         self._pause_to_store: StorePause | None = None
         self._log = structlog.get_logger("tiproom.room").bind(room_id=room_id)
@@ -124,6 +126,10 @@ class RoomActor:
     def tell_first(self, message: RoomMessage) -> None:
         """Raises MailboxClosed."""
         self.mailbox.put_first(message)
+
+    def has_viewer(self, user_id: str) -> bool:
+        """As of the last step: who is about to join or to leave may be missed."""
+        return user_id in self._viewers
 
     @property
     def restarts(self) -> int:
@@ -162,6 +168,7 @@ class RoomActor:
                 self._ports.tip_bonus_percent,
             )
             self._rise(state, record)
+            self._viewers = state.viewers
             risen = state
             if not self._was_up:
                 self._was_up = True
@@ -207,7 +214,7 @@ class RoomActor:
     def _step(self, state: RoomState, message: RoomMessage) -> None:
         if isinstance(message, Leave):
             self._joins.pop(message.session_id, None)
-        elif isinstance(message, TipSettled):
+        elif isinstance(message, TransferAnswered):
             self._tips_at_ledger -= 1
         try:
             effects = room.step(state, message, self._context())
@@ -264,8 +271,8 @@ class RoomActor:
                     ports.delivery.broadcast(self.room_id, event)
                 case WriteAudit(records, finished):
                     ports.audit.write(records, finished)
-                case Settle():
-                    self._settle(effect)
+                case PostTransfer():
+                    self._post(effect)
                 case Answer(reply_to, result):
                     reply_to.answer(result)
                 case Close(session_id, code):
@@ -285,12 +292,11 @@ class RoomActor:
                 case _:
                     assert_never(effect)
 
-    def _settle(self, effect: Settle) -> None:
+    def _post(self, effect: PostTransfer) -> None:
         self._tips_at_ledger += 1
-        settlement = effect.settlement
-        back = _SettledInbox(self, settlement.tip_id, settlement.tipper_id, effect.asker)
+        back = _LedgerInbox(self, effect.user_id, effect.asker)
         try:
-            self._ports.ledger.tell(SettleRequest(settlement, back))
+            self._ports.ledger.tell(Post(effect.transfer, back))
         except (MailboxFull, MailboxClosed):  # closed: the server is going away
             back.answer(Refusal(ErrorCode.ROOM_BUSY))
 
@@ -341,17 +347,16 @@ class RoomActor:
             self._refuse(message)
 
 
-class _SettledInbox:
-    """Where the ledger's answer to one tip goes: back into the room's mailbox."""
+class _LedgerInbox:
+    """Where the ledger's answer to one transfer goes: back into the room's mailbox."""
 
-    def __init__(self, actor: RoomActor, tip_id: str, user_id: str, asker: Asker) -> None:
+    def __init__(self, actor: RoomActor, user_id: str, asker: Asker) -> None:
         self._actor = actor
-        self._tip_id = tip_id
         self._user_id = user_id
         self._asker = asker
 
-    def answer(self, result: SettlementOutcome) -> None:
-        self._actor._tell_self(TipSettled(self._tip_id, self._user_id, self._asker, result))
+    def answer(self, result: Outcome) -> None:
+        self._actor._tell_self(TransferAnswered(self._user_id, self._asker, result))
 
 
 async def _stored(work: Callable[[], Awaitable[None]]) -> Refusal | None:

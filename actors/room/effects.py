@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
-from actors.ports import Broadcast, SessionId, Settlement
+from actors.ports import Broadcast, SessionId
 from actors.room.messages import Asker, ReplyTo
+from actors.transfers import Transfer
 from protocol.audit import TargetRecord
 from protocol.errors import CloseCode
 from protocol.frames import Error, Ok, OwnFrame, RoomEvent
@@ -43,10 +44,12 @@ class Answer(_Effect, frozen=True):
     result: Any
 
 
-class Settle(_Effect, frozen=True):
-    """To the ledger; its answer comes back as TipSettled."""
+class PostTransfer(_Effect, frozen=True):
+    """To the ledger; its answer comes back as TransferAnswered."""
 
-    settlement: Settlement
+    transfer: Transfer
+    user_id: str
+    """Whose wallet it moves."""
     asker: Asker
 
 
@@ -91,7 +94,7 @@ Effect = (
     | Publish
     | Close
     | Answer
-    | Settle
+    | PostTransfer
     | WriteAudit
     | StoreBroadcast
     | StorePause

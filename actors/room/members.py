@@ -207,11 +207,25 @@ def change_tier(state: RoomState, session_id: int, tier: MembershipTier) -> list
     return [] if user_id is None else _set_tier(state, state.viewers[user_id], tier)
 
 
+def register_tier(state: RoomState, user_id: str, tier: MembershipTier) -> list[Effect]:
+    viewer = state.viewers.get(user_id)
+    return [] if viewer is None else _set_tier(state, viewer, tier)
+
+
 def _set_tier(state: RoomState, viewer: Viewer, tier: MembershipTier) -> list[Effect]:
     """The newest token says which tier counts, on all tabs."""
     if viewer.tier is tier:
         return []
     viewer.tier = tier
+    return _viewer_changed(state, viewer)
+
+
+def change_balance(state: RoomState, user_id: str, balance: int) -> list[Effect]:
+    """Of a viewer who is here; what the room knows already is no news."""
+    viewer = state.viewers.get(user_id)
+    if viewer is None or viewer.balance == balance:
+        return []
+    viewer.balance = balance
     return _viewer_changed(state, viewer)
 
 

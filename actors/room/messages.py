@@ -6,10 +6,11 @@ from typing import Any, Protocol
 import msgspec
 
 from actors.ports import Broadcast, SessionId, ViewerRecord
+from actors.transfers import HoldRecord
 from protocol.errors import Refusal
 from protocol.frames import ClientFrame, Resume
 from protocol.gating import Preferences
-from protocol.tip_activated import LovenseMode, MembershipTier, TipActivated
+from protocol.tip_activated import Item, LovenseMode, MembershipTier, TipActivated
 from protocol.toy_settings import ModelSettings, PlatformSettings
 
 
@@ -89,6 +90,29 @@ class TipByRequest(_Message, frozen=True):
     membership_tier: MembershipTier
 
 
+class HoldByRequest(_Message, frozen=True):
+    """Hold a user's tokens for an item, by the platform. Answered with `Posted | Refusal`."""
+
+    reply_to: ReplyTo
+    hold_id: str
+    user_id: str
+    amount: int
+    item: Item
+    expires_in_s: float | None
+    """After this the hold is given back by itself."""
+
+
+class SettleHoldByRequest(_Message, frozen=True):
+    """Settle a hold of this room, but for `refund_tokens` (0 <= it < held), which go back. Answered
+    with `TipReceipt | Refusal`."""
+
+    reply_to: ReplyTo
+    hold: HoldRecord
+    refund_tokens: int
+    username: str
+    membership_tier: MembershipTier
+
+
 class SetPreferencesByRequest(_Message, frozen=True):
     """Preferences over HTTP, for a viewer who is in the room. Answered with
     `Preferences | Refusal`."""
@@ -133,21 +157,40 @@ class Inspect(_Message, frozen=True):
 # ---- from elsewhere --------------------------------------------------------------------------
 
 
-class TipSettled(_Message, frozen=True):
-    """The ledger's answer to one of this room's settlements."""
+class TransferAnswered(_Message, frozen=True):
+    """The ledger's answer to one of this room's transfers."""
 
-    tip_id: str
     user_id: str
     asker: Any
     """Asker"""
     outcome: Any
-    """SettlementOutcome"""
+    """actors.transfers.Outcome"""
 
 
 class Activate(_Message, frozen=True):
     """A TipActivated for this room. A tipId seen before is a no-op."""
 
     event: TipActivated
+
+
+class BalanceChanged(_Message, frozen=True):
+    """A transfer that this room has not asked for moved a user's wallet."""
+
+    user_id: str
+    balance: int
+
+
+class TierRegistered(_Message, frozen=True):
+    """The platform has given a user another tier. It holds until a newer token says another."""
+
+    user_id: str
+    membership_tier: MembershipTier
+
+
+class ModelRenamed(_Message, frozen=True):
+    """The platform has given this room's model another name."""
+
+    display_name: str
 
 
 class PlatformSettingsChanged(_Message, frozen=True):
@@ -188,14 +231,19 @@ RoomMessage = (
     | MemberFrame
     | TierChanged
     | TipByRequest
+    | HoldByRequest
+    | SettleHoldByRequest
     | SetPreferencesByRequest
     | StartBroadcastByRequest
     | EndBroadcastByRequest
     | StopToysByRequest
     | ResumeToysByRequest
     | Inspect
-    | TipSettled
+    | TransferAnswered
     | Activate
+    | BalanceChanged
+    | TierRegistered
+    | ModelRenamed
     | PlatformSettingsChanged
     | ModelSettingsChanged
     | _Due

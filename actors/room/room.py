@@ -5,29 +5,43 @@ from typing import assert_never
 
 import msgspec
 
-from actors.ports import RoomRecord, Settled, ViewerRecord
-from actors.room import activation, broadcasts, dispatch, members, queue_report, tips, toy_stop
+from actors.ports import RoomRecord, ViewerRecord
+from actors.room import (
+    activation,
+    broadcasts,
+    dispatch,
+    members,
+    purchases,
+    queue_report,
+    tips,
+    toy_stop,
+)
 from actors.room.activation_queue import ActivationQueue
 from actors.room.effects import Close, Effect, Publish, PutAway, StorePause
 from actors.room.inspection import inspect
 from actors.room.messages import (
     Activate,
+    BalanceChanged,
     EndBroadcastByRequest,
+    HoldByRequest,
     Inspect,
     Join,
     Leave,
     MemberFrame,
     MemberReply,
+    ModelRenamed,
     ModelSettingsChanged,
     PlatformSettingsChanged,
     ResumeToysByRequest,
     RoomMessage,
     SetPreferencesByRequest,
+    SettleHoldByRequest,
     StartBroadcastByRequest,
     StopToysByRequest,
     TierChanged,
+    TierRegistered,
     TipByRequest,
-    TipSettled,
+    TransferAnswered,
     _BroadcastStored,
     _Due,
     _PreferencesStored,
@@ -188,8 +202,15 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
             return members.change_tier(state, session_id, tier)
         case Activate(event):
             return activation.activate(state, ctx, event)
-        case TipSettled():
-            return tips.settled(state, message.asker, message.user_id, message.outcome)
+        case BalanceChanged(user_id, balance):
+            return members.change_balance(state, user_id, balance)
+        case TierRegistered(user_id, tier):
+            return members.register_tier(state, user_id, tier)
+        case ModelRenamed(display_name):
+            state.model_display_name = display_name
+            return []
+        case TransferAnswered():
+            return tips.answered(state, message.asker, message.user_id, message.outcome)
         case TipByRequest():
             return tips.tip(
                 state,
@@ -202,6 +223,10 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
                 message.username,
                 message.membership_tier,
             )
+        case HoldByRequest():
+            return purchases.hold(state, ctx, message)
+        case SettleHoldByRequest():
+            return purchases.settle_hold(state, ctx, message)
         case SetPreferencesByRequest():
             return members.preferences_by_request(state, message)
         case StartBroadcastByRequest(reply_to, mode):
@@ -348,9 +373,8 @@ def apology(message: RoomMessage, code: ErrorCode = ErrorCode.INTERNAL) -> list[
         case MemberFrame(session_id, frame):
             ref = getattr(frame, "ref", None)  # an answer to a command has none
             return [] if ref is None else tips.reply(MemberReply(session_id, ref), refusal)
-        case TipSettled(asker=asker, outcome=outcome):
-            told = tips.receipt(outcome) if isinstance(outcome, Settled) else outcome
-            return tips.reply(asker, told)
+        case TransferAnswered(asker=asker, outcome=outcome):
+            return tips.reply(asker, tips.told(outcome))
         case _BroadcastStored(asker=asker) | _PreferencesStored(asker=asker):
             return tips.reply(asker, refusal)
         case _:

@@ -8,25 +8,15 @@ before gets its first answer again, also when the broadcast is over by now.
 from math import ceil
 from typing import Final
 
-from actors.ports import Settled, Settlement, SettlementOutcome
-from actors.room.effects import Answer, Effect, Send, Settle
+from actors.room.effects import Answer, Effect, PostTransfer, Send
 from actors.room.messages import Asker, MemberReply
+from actors.room.settled_event import settled_event
 from actors.room.state import Context, RoomState
+from actors.transfers import Outcome, Settled, Settlement
 from protocol import frames
 from protocol.errors import ERRORS, ErrorCode, Refusal
-from protocol.routing import ViewerFlags, route
-from protocol.tip_activated import (
-    Ledger,
-    MembershipTier,
-    Model,
-    Room,
-    Routing,
-    TipActivated,
-    Tipper,
-    Transaction,
-    ViewerSync,
-    format_timestamp,
-)
+from protocol.shares import model_share
+from protocol.tip_activated import PURCHASE_PREFIX, MembershipTier, Tipper
 from protocol.tip_menu import resolve_item
 
 PURCHASES_PER_MIN_MAX: Final = 60
@@ -48,12 +38,22 @@ def tip(
     tier: MembershipTier,
 ) -> list[Effect]:
     """Submit one tip. The answer follows when the ledger has one."""
-    refusal = _over_the_rate(state, ctx, user_id) or _refusal(state, broadcast_id, user_id)
+    if tip_id.startswith(PURCHASE_PREFIX):
+        return reply(asker, Refusal(ErrorCode.INVALID_FIELD, "tipId", "A tip is no purchase."))
+    refusal = over_the_rate(state, ctx, user_id) or _refusal(state, broadcast_id, user_id)
     if refusal is not None:
         event, model_tokens = None, 0
     else:
-        event = _event(state, ctx, tip_id, amount, user_id, username, tier)
-        model_tokens = amount * state.model_share_percent // 100
+        item = resolve_item(
+            amount,
+            state.tip_menu,
+            state.platform,
+            state.model_settings,
+            bonus_points=amount * state.tip_bonus_percent // 100,
+        )
+        tipper = Tipper(user_id, username, tier, tier.is_vip)
+        event = settled_event(state, ctx, tip_id, broadcast_id, amount, tipper, item)
+        model_tokens = model_share(amount, state.model_share_percent)
     settlement = Settlement(
         tip_id=tip_id,
         room_id=state.room_id,
@@ -67,34 +67,24 @@ def tip(
         unless_known=refusal,
     )
     state.tips_at_ledger += 1
-    return [Settle(settlement, asker)]
+    return [PostTransfer(settlement, user_id, asker)]
 
 
-def settled(
-    state: RoomState, asker: Asker, user_id: str, outcome: SettlementOutcome
-) -> list[Effect]:
+def answered(state: RoomState, asker: Asker, user_id: str, outcome: Outcome) -> list[Effect]:
     """The ledger's answer, on its way to whoever asked; a new balance also to the user's tabs."""
     state.tips_at_ledger -= 1
-    if isinstance(outcome, Refusal):
-        return reply(asker, outcome)
-    effects = reply(asker, receipt(outcome))
+    effects = reply(asker, told(outcome))
     viewer = state.viewers.get(user_id)
-    if viewer is not None and outcome.first:
+    if viewer is not None and not isinstance(outcome, Refusal) and outcome.first:
         viewer.balance = outcome.balance
         view = state.viewer_view(viewer)
         effects += [Send(each, frames.SelfChanged(view)) for each in viewer.sessions]
     return effects
 
 
-def receipt(settled: Settled) -> frames.TipReceipt:
-    """What the tipper is told; the same for a repeat."""
-    return frames.TipReceipt(
-        tip_id=settled.event.tip_id,
-        amount=settled.event.transaction.amount,
-        balance=settled.balance,
-        item_name=settled.event.item.item_name,
-        timestamp=settled.event.timestamp,
-    )
+def told(outcome: Outcome) -> object:
+    """What whoever asked is told: for a tip its receipt, the same for a repeat."""
+    return outcome.receipt if isinstance(outcome, Settled) else outcome
 
 
 def reply(asker: Asker, result: object) -> list[Effect]:
@@ -127,57 +117,7 @@ def _refusal(state: RoomState, broadcast_id: str, user_id: str) -> Refusal | Non
     return None
 
 
-def _event(
-    state: RoomState,
-    ctx: Context,
-    tip_id: str,
-    amount: int,
-    user_id: str,
-    username: str,
-    tier: MembershipTier,
-) -> TipActivated:
-    """The whole event, before it is stored: it becomes true when the ledger commits it."""
-    assert state.broadcast is not None
-    item = resolve_item(
-        amount,
-        state.tip_menu,
-        state.platform,
-        state.model_settings,
-        bonus_points=amount * state.tip_bonus_percent // 100,
-    )
-    tipper = state.flags.get(user_id) or ViewerFlags(
-        user_id, tier, toy_connected=False, react_to_my_tips=False, feel_all_tips=False
-    )
-    decision = route(state.snapshot(), tipper, item.vibration is not None)
-    new_id = ctx.chance.uuid7
-    return TipActivated(
-        event_name="TipActivated",
-        event_id=new_id(ctx.now),
-        tip_id=tip_id,
-        timestamp=format_timestamp(ctx.now.utc),
-        ledger=Ledger(
-            ledger_id=str(new_id(ctx.now)),
-            source_ref=f"tip:{tip_id}",
-            debit_ref=str(new_id(ctx.now)),
-            credit_ref=str(new_id(ctx.now)),
-            status="SETTLED",
-        ),
-        room=Room(state.room_id, state.broadcast.broadcast_id),
-        model=Model(
-            state.model_id,
-            state.model_display_name,
-            state.broadcast.lovense_mode,
-            state.model_settings.viewer_sync_mode,
-        ),
-        tipper=Tipper(user_id, username, tier, tier.is_vip),
-        transaction=Transaction("TOKENS", amount),
-        item=item,
-        viewer_sync=ViewerSync(tipper.toy_connected, tipper.react_to_my_tips, tipper.feel_all_tips),
-        routing=Routing(decision.targets),
-    )
-
-
-def _over_the_rate(state: RoomState, ctx: Context, user_id: str) -> Refusal | None:
+def over_the_rate(state: RoomState, ctx: Context, user_id: str) -> Refusal | None:
     """None if the user may buy now, and then it is counted; else when to come back."""
     now_s = ctx.now.clock_s
     oldest_s = now_s - _WINDOW_S

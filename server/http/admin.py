@@ -6,19 +6,21 @@ import msgspec
 import structlog
 import trio
 from msgspec import Meta
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from actors.ports import TipTrace
 from actors.room.inspection import RoomInspection
 from actors.room.messages import Inspect, ResumeToysByRequest, StopToysByRequest
 from actors.runtime.mailbox import MailboxStatistics
 from protocol.errors import ErrorCode, Refused
+from protocol.tip_activated import Id
 from server.auth import Role
-from server.http.body import accepts, answers, json
+from server.http.body import accepts, answers, json, query
 from server.http.guard import allow, caller
 from server.services import Services
 
 PAGE_DEFAULT, PAGE_MAX = 50, 200
+"""Rooms."""
 FLUSH_TIMEOUT_S: Final = 2.0
 
 _ERRORS = (ErrorCode.TOKEN_INVALID, ErrorCode.FORBIDDEN, ErrorCode.ROOM_BUSY)
@@ -48,6 +50,13 @@ class RoomDetail(msgspec.Struct, frozen=True, rename="camel"):
     last_error: str | None
 
 
+class RoomsQuery(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """`after`: a roomId, the cursor."""
+
+    after: Id | None = None
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+
+
 class Act(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Why: it is logged with who."""
 
@@ -60,15 +69,16 @@ def blueprint(services: Services) -> Blueprint:
 
     @admin.get("/rooms")
     @allow(services.authority, Role.ADMIN)
-    @answers(RoomPage, *_ERRORS, ErrorCode.INVALID_FIELD)
-    async def list_rooms() -> Response:
+    @query(RoomsQuery)
+    @answers(RoomPage, *_ERRORS)
+    async def list_rooms(wanted: RoomsQuery) -> Response:
         """Rooms that are awake on this node
 
-        Query: `after` (a roomId, the cursor) and `limit` (1..200, default 50).
+        By page: `after` is the roomId that the page before ended with, its `next`.
         """
-        after, limit = request.args.get("after", ""), _limit()
+        limit = wanted.limit
         rooms = sorted(services.rooms, key=lambda room: room.room_id)
-        page = [room for room in rooms if room.room_id > after][: limit + 1]
+        page = [room for room in rooms if room.room_id > (wanted.after or "")][: limit + 1]
         shown = [
             AwakeRoom(
                 room.room_id,
@@ -126,11 +136,3 @@ def blueprint(services: Services) -> Blueprint:
         return json(trace)
 
     return admin
-
-
-def _limit() -> int:
-    text = request.args.get("limit", str(PAGE_DEFAULT))
-    limit = int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-    if not 1 <= limit <= PAGE_MAX:
-        raise Refused(ErrorCode.INVALID_FIELD, "limit", f"A number from 1 to {PAGE_MAX}.")
-    return limit

@@ -9,12 +9,17 @@ from server.http import (
     admin,
     broadcasts,
     demo,
+    directory,
+    events,
     health,
+    holds,
+    ledger,
     pages,
     preferences,
     problem,
     tips,
     toy_settings,
+    webhooks,
 )
 from server.http.body import close_behind_unread_bodies
 from server.http.openapi import StructProvider
@@ -43,10 +48,15 @@ def create_app(services: Services, socket_url: str) -> QuartTrio:
     close_behind_unread_bodies(app)
     for blueprint in (
         tips.blueprint(services),
+        ledger.blueprint(services),
+        holds.blueprint(services),
+        directory.blueprint(services),
         preferences.blueprint(services),
         broadcasts.blueprint(services),
         toy_settings.blueprint(services),
         admin.blueprint(services),
+        events.blueprint(services),
+        webhooks.blueprint(services),
         health.blueprint(services),
         pages.blueprint(),
     ):

@@ -6,7 +6,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from quart import Quart, Response, g, request
-from quart_schema import document_request, document_response
+from quart_schema import document_querystring, document_request, document_response
 
 from protocol.codec import field_path
 from protocol.errors import ERRORS, ErrorCode, Refused
@@ -28,7 +28,7 @@ def accepts(
         handler: Callable[Concatenate[B, P], Awaitable[R]],
     ) -> Callable[P, Awaitable[R]]:
         @document_request(kind)
-        @_fails(ErrorCode.MALFORMED_FRAME, ErrorCode.BODY_TOO_LARGE, ErrorCode.INVALID_FIELD)
+        @fails(ErrorCode.MALFORMED_FRAME, ErrorCode.BODY_TOO_LARGE, ErrorCode.INVALID_FIELD)
         @wraps(handler)
         async def decoding(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
@@ -44,20 +44,68 @@ def accepts(
     return decorate
 
 
+def query(
+    kind: type[B],
+) -> Callable[[Callable[Concatenate[B, P], Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """The handler's first argument is the decoded query string; what is not exactly a `kind`, a
+    name that comes twice and (if `kind` forbids it) an unknown name are refused by name. Every
+    field of `kind` has a default. Documents the parameters and these refusals."""
+
+    def decorate(
+        handler: Callable[Concatenate[B, P], Awaitable[R]],
+    ) -> Callable[P, Awaitable[R]]:
+        @document_querystring(kind)
+        @fails(ErrorCode.INVALID_FIELD)
+        @wraps(handler)
+        async def decoding(*args: P.args, **kwargs: P.kwargs) -> R:
+            return await handler(_decode_query(kind), *args, **kwargs)
+
+        return decoding
+
+    return decorate
+
+
+def _decode_query(kind: type[B]) -> B:
+    texts = request.args.to_dict(flat=False)
+    try:
+        decoded = msgspec.convert(
+            {name: values[0] for name, values in texts.items()}, kind, strict=False
+        )
+    except msgspec.ValidationError as error:
+        raise Refused(ErrorCode.INVALID_FIELD, field_path(error)) from error
+    for field in msgspec.structs.fields(kind):
+        values = texts.get(field.encode_name, [])
+        # Not strict, msgspec reads "1e2", "1.0" and "null", too: one value has one spelling.
+        if len(values) > 1 or any(
+            text != _spelling(getattr(decoded, field.name)) for text in values
+        ):
+            raise Refused(ErrorCode.INVALID_FIELD, field.encode_name)
+    return decoded
+
+
+def _spelling(value: Any) -> str | None:
+    """Of a value in a query string; None cannot be spelled."""
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()
+
+
 def answers(
     kind: Any, *errors: ErrorCode
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """Documents what a handler answers: `kind` with 200, and a Problem for each error."""
 
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-        return _fails(*errors)(document_response(kind, 200)(handler))
+        return fails(*errors)(document_response(kind, 200)(handler))
 
     return decorate
 
 
-def _fails(
+def fails(
     *errors: ErrorCode,
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+    """Documents a Problem for each error."""
+
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         for status in sorted({ERRORS[code].http_status for code in errors}):
             handler = document_response(Problem, status)(handler)

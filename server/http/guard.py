@@ -2,25 +2,20 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
 from quart import g, request
 from quart_schema import security_scheme
 
 from protocol.errors import ErrorCode, Refused
-from protocol.tip_activated import Id
 from server.auth import Authority, Identity, Role
+from server.http.body import fails
+from server.http.openapi import document_roles
+from server.http.path_ids import NO_SUCH, kind_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_NO_SUCH: Final = {
-    "room_id": ErrorCode.ROOM_UNKNOWN,
-    "model_id": ErrorCode.USER_UNKNOWN,
-    "tip_id": ErrorCode.TIP_UNKNOWN,
-}
-"""Every id that a path carries, and the answer where there is none."""
 
 
 def bearer(authority: Authority) -> Identity:
@@ -36,10 +31,11 @@ def allow(
     authority: Authority, *roles: Role
 ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """Only these roles, and only ids in the path that can be ids; the handler finds the caller by
-    `caller()`."""
+    `caller()`. Documents the refusals of a caller."""
 
     def decorate(handler: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
         @security_scheme([{"bearer": []}])
+        @fails(ErrorCode.TOKEN_MISSING, ErrorCode.FORBIDDEN)
         @wraps(handler)
         async def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
             identity = bearer(authority)
@@ -49,7 +45,7 @@ def allow(
             g.identity = identity
             return await handler(*args, **kwargs)
 
-        return guarded
+        return document_roles(guarded, roles)
 
     return decorate
 
@@ -58,9 +54,9 @@ def _check_ids(path_values: Mapping[str, Any]) -> None:
     """What cannot be an id names nothing, and never reaches a room or the database."""
     for name, value in path_values.items():
         try:
-            msgspec.convert(value, Id)
+            msgspec.convert(value, kind_of(name))
         except msgspec.ValidationError as error:
-            raise Refused(_NO_SUCH[name]) from error
+            raise Refused(NO_SUCH.get(name, ErrorCode.NOT_FOUND)) from error
 
 
 def caller() -> Identity:

@@ -13,13 +13,20 @@ from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.errors import ERRORS, ErrorCode, Refusal, Refused
 
 MEDIA_TYPE: Final = "application/problem+json"
+CHALLENGE: Final = "Bearer"
+"""The `WWW-Authenticate` of every 401 (RFC 6750, 3)."""
 
 _FOR_STATUS: Final = {
     400: ErrorCode.INVALID_FIELD,
     404: ErrorCode.NOT_FOUND,
     405: ErrorCode.METHOD_NOT_ALLOWED,
+    408: ErrorCode.REQUEST_TIMEOUT,
     413: ErrorCode.BODY_TOO_LARGE,
+    416: ErrorCode.RANGE_NOT_SATISFIABLE,
 }
+"""Each status that Quart and Werkzeug answer of their own accord."""
+_OF_THE_STATUS: Final = ("Allow", "Content-Range")
+"""Headers without which a 405 (RFC 9110, 15.5.6) or a 416 (15.5.17) is incomplete."""
 
 
 class InvalidField(msgspec.Struct, frozen=True, rename="camel"):
@@ -64,7 +71,7 @@ def problem(refusal: Refusal, others: list[Refusal] | None = None) -> Response:
     if refusal.retry_after_s is not None:
         response.headers["Retry-After"] = str(int(refusal.retry_after_s) + 1)
     if rule.http_status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers["WWW-Authenticate"] = CHALLENGE
     return response
 
 
@@ -82,7 +89,11 @@ def install(app: Quart) -> None:
 
     @app.errorhandler(HTTPException)
     async def http_exception(error: HTTPException) -> Response:
-        return problem(Refusal(_FOR_STATUS.get(error.code or 500, ErrorCode.INTERNAL)))
+        response = problem(Refusal(_FOR_STATUS.get(error.code or 500, ErrorCode.INTERNAL)))
+        for name, value in error.get_headers():
+            if name in _OF_THE_STATUS:
+                response.headers[name] = value
+        return response
 
     @app.errorhandler(MailboxFull)
     @app.errorhandler(MailboxClosed)

@@ -1,9 +1,10 @@
 """Settings of the toy layer: the platform's by an admin, a model's by herself or by staff."""
 
-from typing import Any
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import trio
+from msgspec import UNSET, Meta, UnsetType
 from quart import Blueprint, Response
 from quart_schema import document_request
 
@@ -25,6 +26,29 @@ _CHANGE_ERRORS = (
     ErrorCode.BODY_TOO_LARGE,
     ErrorCode.INVALID_FIELD,
 )
+_CONSTANT: Final = "lovense_cam_site_name"
+
+
+def _change_of(kind: type[msgspec.Struct], narrowed: dict[str, Any]) -> Any:
+    """The document's shape of a change of `kind`: some of its fields, at least one. Only the
+    document's: `protocol.toy_settings` checks a change, and names every bad field of it at once."""
+    fields = [
+        (each.name, narrowed.get(each.name, each.type) | UnsetType, UNSET)
+        for each in msgspec.structs.fields(kind)
+        if each.name != _CONSTANT
+    ]
+    change = msgspec.defstruct(
+        f"{kind.__name__}Change",
+        fields,
+        namespace={"__doc__": "A field that is left out stays as it is."},
+        rename="camel",
+        forbid_unknown_fields=True,
+    )
+    return Annotated[change, Meta(extra_json_schema={"minProperties": 1})]
+
+
+PlatformChange: Final = _change_of(PlatformSettings, {"lovense_queue_mode": Literal["fifo"]})
+ModelChange: Final = _change_of(ModelSettings, {})
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -42,7 +66,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @toy_settings.patch("/admin/settings")
     @allow(services.authority, Role.ADMIN)
-    @document_request(PlatformSettings)
+    @document_request(PlatformChange)
     @answers(PlatformSettings, *_CHANGE_ERRORS)
     async def patch_platform_settings() -> Response:
         """Change some of the platform's settings
@@ -66,7 +90,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @toy_settings.patch("/models/<model_id>/settings")
     @allow(services.authority, Role.MODEL, Role.ADMIN)
-    @document_request(ModelSettings)
+    @document_request(ModelChange)
     @answers(ModelSettings, *_CHANGE_ERRORS, ErrorCode.USER_UNKNOWN)
     async def patch_model_settings(model_id: str) -> Response:
         """Change some of a model's settings

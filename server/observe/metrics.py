@@ -53,6 +53,17 @@ class Metrics(Collector):
         yield _gauge("ledger_waiting", "Settlements waiting", ledger.waiting)
         yield _counter("ledger_batches", "Commits with settlements", ledger.batches)
         yield _counter("tips_settled", "Tips settled for the first time", ledger.settled)
+        webhooks = services.dispatcher.statistics()
+        attempts = CounterMetricFamily(
+            "tiproom_webhook_attempts", "Webhook requests, by outcome", labels=["outcome"]
+        )
+        attempts.add_metric(["delivered"], webhooks.delivered)
+        attempts.add_metric(["failed"], webhooks.failed)
+        yield attempts
+        yield _counter("webhook_dead_letters", "Deliveries given up", webhooks.dead)
+        yield _gauge("webhooks", "Active webhooks", webhooks.endpoints)
+        yield _gauge("webhooks_behind", "Webhooks with events to get", webhooks.behind)
+        yield _gauge("event_streams", "Streams of server-sent events", services.streams.open)
         yield _gauge("audit_waiting", "Audit writes not durable yet", services.audit.waiting)
         yield _counter("audit_set_aside", "Audit records refused", services.audit.set_aside)
 

@@ -42,7 +42,7 @@ _SESSION: Final = {
     "jit": "off",
 }
 
-_UNAVAILABLE: Final = (
+UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -83,7 +83,7 @@ class Database:
 
         try:
             return await self._bridge.run(unit, timeout_s=UNIT_TIMEOUT_S)
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
             raise StoreUnavailable(type(error).__name__) from error
         except asyncpg.InterfaceError as error:
             if isinstance(error, ValueError):  # an argument that no column takes: ours
@@ -98,7 +98,7 @@ async def open_database(
     """A pool that lives as long as the block. Raises StoreUnavailable when nobody answers."""
     try:
         pool = await bridge.run(_open_pool, dsn, connections_max)
-    except _UNAVAILABLE as error:
+    except UNAVAILABLE as error:
         raise StoreUnavailable(type(error).__name__) from error
     try:
         yield Database(bridge, pool)

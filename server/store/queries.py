@@ -15,60 +15,332 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
 
+HAS_MIGRATIONS: Final = "SELECT to_regclass('schema_migrations') IS NOT NULL"
+
 LIST_MIGRATIONS: Final = "SELECT name, checksum FROM schema_migrations"
 
 RECORD_MIGRATION: Final = "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)"
 
 # ---- ledger ----------------------------------------------------------------------------------
 
-SETTLE_TIPS: Final = """
-SELECT outcome, balance, event
-FROM settle_tips($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"""
+POST_TRANSFERS: Final = """
+SELECT outcome, transfer_id, balance, answer
+FROM post_transfers($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                    $18, $19)"""
 """One round trip, one transaction, one row for each request, in order."""
 
-DEPOSIT_TOKENS: Final = "SELECT outcome, transfer_id, balance FROM deposit_tokens($1, $2, $3)"
+LOAD_ACCOUNT: Final = """
+SELECT account_id, kind, owner_id::text AS owner_id, balance, last_seq, created_at
+FROM accounts WHERE account_id = $1"""
+
+LOAD_ENTRIES: Final = """
+SELECT e.seq, e.entry_id, e.transfer_id, t.source_ref, e.amount, e.balance_after, e.hash,
+       e.created_at
+FROM entries e JOIN transfers t ON t.transfer_id = e.transfer_id
+WHERE e.account_id = $1 AND e.seq < coalesce($2::bigint, 9223372036854775807)
+ORDER BY e.seq DESC
+LIMIT $3"""
+
+_HOLD: Final = """
+SELECT hold_id, user_id, room_id, broadcast_id, model_id, amount, item, expires_at, debit_ref,
+       created_at, state, refunded, ended_at
+FROM holds"""
+
+LOAD_HOLD: Final = f"{_HOLD} WHERE hold_id = $1"
+
+EXPIRED_HOLDS: Final = f"""{_HOLD}
+WHERE state = 'HELD' AND expires_at <= now()
+ORDER BY expires_at
+LIMIT $1"""
+
+LOAD_SETTLED: Final = """
+SELECT o.event -> 'tipper' ->> 'userId' AS user_id,
+       o.event -> 'model' ->> 'modelId' AS model_id,
+       (o.event -> 'transaction' ->> 'amount')::int AS amount,
+       (SELECT e.amount::int FROM entries e
+        WHERE e.transfer_id = t.transfer_id
+          AND e.entry_id = (o.event -> 'ledger' ->> 'creditRef')::uuid) AS model_tokens,
+       (SELECT coalesce(sum((r.content ->> 'tokens')::int), 0)::int FROM transfers r
+        WHERE r.refunds = t.source_ref) AS refunded
+FROM transfers t
+JOIN outbox o ON o.tip_id = CASE t.kind WHEN 'tip' THEN substr(t.source_ref, 5)
+                            ELSE t.source_ref END
+WHERE t.source_ref = $1 AND t.kind IN ('tip', 'purchase')"""
+
+LEDGER_SUMMARY: Final = """
+SELECT coalesce(-sum(balance) FILTER (WHERE kind = 'issuance'), 0)::bigint AS issued,
+       coalesce(sum(balance) FILTER (WHERE kind = 'user'), 0)::bigint AS wallets,
+       coalesce(sum(balance) FILTER (WHERE kind = 'model'), 0)::bigint AS models,
+       coalesce(sum(balance) FILTER (WHERE kind = 'escrow'), 0)::bigint AS escrow,
+       coalesce(sum(balance) FILTER (WHERE kind = 'revenue'), 0)::bigint AS revenue,
+       (SELECT count(*) FROM holds WHERE state = 'HELD') AS open_holds
+FROM accounts"""
+
+# ---- events ----------------------------------------------------------------------------------
 
 PENDING_EVENTS: Final = """
 SELECT o.tip_id, o.event
-FROM event_deliveries d JOIN outbox o ON o.tip_id = d.tip_id
-WHERE d.consumer = $1 AND d.done_at IS NULL
-ORDER BY d.seq
+FROM outbox o
+WHERE o.seq > (SELECT c.cursor FROM event_consumers c WHERE c.name = $1)
+  AND NOT EXISTS (SELECT FROM event_done d WHERE d.consumer = $1 AND d.tip_id = o.tip_id)
+ORDER BY o.seq
 LIMIT $2"""
-"""By what is undone, never by "after the last": a late commit would be missed."""
+"""By what is undone, never by "after the last": the later may be done before the earlier."""
 
-FINISH_DELIVERIES: Final = """
-UPDATE event_deliveries d SET done_at = now()
+ADVANCE_CURSOR: Final = """
+UPDATE event_consumers c SET cursor = done.up_to
 FROM (
-    SELECT consumer, tip_id FROM event_deliveries
-    WHERE consumer = $1 AND tip_id = ANY ($2::text[]) AND done_at IS NULL
-    ORDER BY tip_id FOR UPDATE
-) mine
-WHERE d.consumer = mine.consumer AND d.tip_id = mine.tip_id"""
-"""Rows locked by tip id, so that two who finish the same tips never wait in a circle."""
+    SELECT coalesce(
+        (SELECT o.seq - 1 FROM outbox o
+         WHERE o.seq > was.cursor
+           AND NOT EXISTS (SELECT FROM event_done d WHERE d.consumer = $1 AND d.tip_id = o.tip_id)
+         ORDER BY o.seq LIMIT 1),
+        (SELECT max(o.seq) FROM outbox o),
+        was.cursor
+    ) AS up_to
+    FROM event_consumers was WHERE was.name = $1
+) done
+WHERE c.name = $1 AND c.cursor < done.up_to"""
+"""Up to the first that is undone; one snapshot sees no event without all those before it."""
+
+EVENTS_AFTER: Final = """
+SELECT seq, tip_id, event FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2"""
+
+LAST_EVENT_SEQ: Final = "SELECT coalesce(max(seq), 0) AS seq FROM outbox"
+
+FINISH_EVENTS: Final = """
+INSERT INTO event_done (consumer, tip_id)
+SELECT $1, t.tip_id FROM unnest($2::text[]) t(tip_id)
+WHERE EXISTS (SELECT FROM outbox o WHERE o.tip_id = t.tip_id)
+ORDER BY t.tip_id
+ON CONFLICT DO NOTHING"""
+"""What was never settled is never done: its turn may come."""
+
+# ---- loyalty ---------------------------------------------------------------------------------
 
 CREDIT_POINTS: Final = """
 WITH credited AS (
-    INSERT INTO points_entries (tip_id, user_id, points)
-    SELECT e.tip_id, e.user_id, e.points
-    FROM unnest($1::text[], $2::text[], $3::bigint[]) e(tip_id, user_id, points)
-    ORDER BY e.tip_id
-    ON CONFLICT (tip_id) DO NOTHING
+    INSERT INTO points_entries (source_ref, user_id, points)
+    SELECT e.source_ref, e.user_id, e.points
+    FROM unnest($2::text[], $3::text[], $4::bigint[]) e(source_ref, user_id, points)
+    ORDER BY e.source_ref
+    ON CONFLICT (source_ref) DO NOTHING
     RETURNING user_id, points
 ), totalled AS (
     INSERT INTO points_accounts AS a (user_id, balance)
     SELECT user_id, sum(points)::bigint FROM credited GROUP BY user_id ORDER BY user_id
     ON CONFLICT (user_id) DO UPDATE SET balance = a.balance + excluded.balance
 )
-UPDATE event_deliveries d SET done_at = now()
-FROM (
-    SELECT consumer, tip_id FROM event_deliveries
-    WHERE consumer = $4 AND tip_id = ANY ($1::text[]) AND done_at IS NULL
-    ORDER BY tip_id FOR UPDATE
-) mine
-WHERE d.consumer = mine.consumer AND d.tip_id = mine.tip_id"""
+INSERT INTO event_done (consumer, tip_id)
+SELECT $5, t.tip_id FROM unnest($1::text[]) t(tip_id) ORDER BY t.tip_id
+ON CONFLICT DO NOTHING"""
 """Only the tips that this very statement records are added; all are marked done."""
 
+TAKE_BACK_POINTS: Final = """
+WITH refunds AS (
+    SELECT r.source_ref, r.refunds, (r.content ->> 'tokens')::bigint AS tokens,
+           (sum((r.content ->> 'tokens')::bigint) OVER so_far)::bigint AS refunded
+    FROM transfers r
+    WHERE r.refunds IN (
+        SELECT u.refunds FROM transfers u
+        WHERE u.refunds IS NOT NULL
+          AND NOT EXISTS (SELECT FROM points_entries p WHERE p.source_ref = u.source_ref)
+    )
+    WINDOW so_far AS (PARTITION BY r.refunds ORDER BY r.created_at, r.source_ref)
+), taken AS (
+    INSERT INTO points_entries (source_ref, user_id, points)
+    SELECT r.source_ref, earned.user_id,
+           (r.refunded - r.tokens) * earned.points / amount.tokens
+           - r.refunded * earned.points / amount.tokens
+    FROM refunds r
+    JOIN points_entries earned ON earned.source_ref = r.refunds
+    JOIN transfers t ON t.source_ref = r.refunds
+    CROSS JOIN LATERAL (
+        SELECT (o.event -> 'transaction' ->> 'amount')::bigint AS tokens FROM outbox o
+        WHERE o.tip_id = CASE t.kind WHEN 'tip' THEN substr(t.source_ref, 5)
+                         ELSE t.source_ref END
+    ) amount
+    WHERE NOT EXISTS (SELECT FROM points_entries p WHERE p.source_ref = r.source_ref)
+    ORDER BY r.source_ref
+    LIMIT $1
+    ON CONFLICT (source_ref) DO NOTHING
+    RETURNING user_id, points
+), totalled AS (
+    UPDATE points_accounts a SET balance = a.balance + t.points
+    FROM (SELECT user_id, sum(points)::bigint AS points FROM taken GROUP BY user_id) t
+    WHERE a.user_id = t.user_id
+)
+SELECT points FROM taken"""
+"""However a refund is cut into parts, the parts together take the same."""
+
 LOAD_POINTS: Final = "SELECT balance FROM points_accounts WHERE user_id = $1"
+
+# ---- webhooks --------------------------------------------------------------------------------
+
+ACTIVE_WEBHOOKS: Final = """
+SELECT endpoint_id::text AS endpoint_id FROM webhook_endpoints WHERE state = 'active'
+ORDER BY endpoint_id"""
+
+WEBHOOK_HAS_WORK: Final = """
+SELECT EXISTS (SELECT FROM outbox o WHERE o.seq > c.cursor)
+    OR EXISTS (SELECT FROM webhook_deliveries d
+               WHERE d.endpoint_id = w.endpoint_id AND d.state = 'retrying'
+                 AND d.next_attempt_at <= now())
+FROM webhook_endpoints w JOIN event_consumers c ON c.name = w.consumer
+WHERE w.endpoint_id = $1 AND w.state = 'active'"""
+"""Asked first: an endpoint at rest writes nothing."""
+
+CLAIM_WEBHOOK: Final = """
+UPDATE webhook_endpoints SET leased_by = $2, leased_until = now() + $3::float8 * interval '1 second'
+WHERE endpoint_id = $1 AND state = 'active'
+  AND (leased_by = $2 OR leased_until IS NULL OR leased_until <= now())
+RETURNING url, secret, consumer"""
+
+WEBHOOK_CURSOR: Final = "SELECT cursor FROM event_consumers WHERE name = $1"
+
+DUE_DELIVERIES: Final = """
+SELECT seq, tip_id, event_id, event, attempts FROM webhook_deliveries
+WHERE endpoint_id = $1 AND state = 'retrying' AND next_attempt_at <= now()
+ORDER BY seq
+LIMIT $2"""
+
+UNDELIVERED_EVENTS: Final = """
+SELECT seq, tip_id, (event ->> 'eventId')::uuid AS event_id, event, 0 AS attempts
+FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2"""
+
+RELEASE_WEBHOOKS: Final = "UPDATE webhook_endpoints SET leased_until = now() WHERE leased_by = $1"
+
+ADVANCE_WEBHOOK: Final = """
+WITH held AS (
+    UPDATE webhook_endpoints SET last_success_at = now()
+    WHERE endpoint_id = $1 AND leased_by = $2
+    RETURNING endpoint_id, consumer
+), moved AS (
+    UPDATE event_consumers c SET cursor = $4 FROM held
+    WHERE c.name = held.consumer AND c.cursor = $3
+    RETURNING held.endpoint_id
+), again AS (
+    UPDATE webhook_deliveries d SET state = 'delivered', attempts = d.attempts + 1,
+        next_attempt_at = NULL, last_status = NULL, last_error = NULL, last_attempt_at = now(),
+        delivered_at = now()
+    FROM moved
+    WHERE d.endpoint_id = moved.endpoint_id AND d.seq > $3 AND d.seq <= $4
+      AND d.state <> 'delivered'
+)
+SELECT true FROM moved"""
+"""Compare-and-set: a replay may have moved the cursor meanwhile. It may also have brought back what
+had failed before: `again`."""
+
+SET_DELIVERY_ASIDE: Final = """
+WITH held AS (
+    UPDATE webhook_endpoints SET last_failure_at = now(),
+        last_failure = coalesce($9::text, 'HTTP ' || $8::int)
+    WHERE endpoint_id = $1 AND leased_by = $2
+    RETURNING endpoint_id, consumer
+), moved AS (
+    UPDATE event_consumers c SET cursor = $4 FROM held
+    WHERE c.name = held.consumer AND c.cursor = $3
+    RETURNING held.endpoint_id
+)
+INSERT INTO webhook_deliveries AS d (endpoint_id, seq, tip_id, event_id, event, state, attempts,
+                                     next_attempt_at, last_status, last_error)
+SELECT moved.endpoint_id, $4, $5, $6, $7::json, 'retrying', 1,
+       now() + $10::float8 * interval '1 second', $8::int, $9::text
+FROM moved
+ON CONFLICT (endpoint_id, seq) DO UPDATE SET state = 'retrying', attempts = 1,
+    next_attempt_at = excluded.next_attempt_at, last_status = excluded.last_status,
+    last_error = excluded.last_error, last_attempt_at = now(), delivered_at = NULL
+RETURNING true"""
+
+RECORD_REDELIVERY: Final = """
+WITH held AS (
+    UPDATE webhook_endpoints SET
+        last_success_at = CASE $4 WHEN 'delivered' THEN now() ELSE last_success_at END,
+        last_failure_at = CASE $4 WHEN 'delivered' THEN last_failure_at ELSE now() END,
+        last_failure = CASE $4 WHEN 'delivered' THEN last_failure
+                       ELSE coalesce($6::text, 'HTTP ' || $5::int) END
+    WHERE endpoint_id = $1 AND leased_by = $2
+    RETURNING endpoint_id
+)
+UPDATE webhook_deliveries d SET state = $4, attempts = d.attempts + 1,
+    next_attempt_at = now() + $7::float8 * interval '1 second', last_status = $5::int,
+    last_error = $6::text, last_attempt_at = now(),
+    delivered_at = CASE $4 WHEN 'delivered' THEN now() END
+FROM held
+WHERE d.endpoint_id = held.endpoint_id AND d.seq = $3"""
+
+PAUSE_GONE_WEBHOOK: Final = """
+UPDATE webhook_endpoints SET state = 'paused', paused_because = 'gone', last_failure_at = now(),
+    last_failure = 'HTTP 410'
+WHERE endpoint_id = $1 AND leased_by = $2 AND state = 'active'"""
+
+ADD_WEBHOOK: Final = """
+WITH room_left AS (
+    SELECT WHERE (SELECT count(*) FROM webhook_endpoints) < $5::int
+), consumer AS (
+    INSERT INTO event_consumers (name, cursor)
+    SELECT 'webhook:' || $1::text, (SELECT coalesce(max(seq), 0) FROM outbox) FROM room_left
+)
+INSERT INTO webhook_endpoints (endpoint_id, url, secret, description, since)
+SELECT $1::text, $2, $3, $4, (SELECT coalesce(max(seq), 0) FROM outbox) FROM room_left
+RETURNING true"""
+"""From now on: its cursor starts at the newest event."""
+
+_WEBHOOK: Final = """
+SELECT w.endpoint_id::text AS webhook_id, w.url, w.description, w.state, w.paused_because,
+       w.created_at, c.cursor, w.last_success_at, w.last_failure_at, w.last_failure,
+       (SELECT count(*) FROM (SELECT FROM outbox o WHERE o.seq > c.cursor LIMIT $1) a) AS waiting,
+       (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.state = 'retrying'
+            AND d.endpoint_id = w.endpoint_id LIMIT $1) b) AS retrying,
+       (SELECT count(*) FROM (SELECT FROM webhook_deliveries d WHERE d.state = 'dead'
+            AND d.endpoint_id = w.endpoint_id LIMIT $1) b) AS dead
+FROM webhook_endpoints w JOIN event_consumers c ON c.name = w.consumer"""
+
+LOAD_WEBHOOK: Final = f"{_WEBHOOK} WHERE w.endpoint_id = $2"
+
+LIST_WEBHOOKS: Final = f"{_WEBHOOK} WHERE w.endpoint_id > $2 ORDER BY w.endpoint_id LIMIT $3"
+
+CHANGE_WEBHOOK: Final = """
+UPDATE webhook_endpoints SET
+    url = coalesce($2, url),
+    description = CASE WHEN $3 THEN $4 ELSE description END,
+    state = coalesce($5, state),
+    paused_because = CASE $5 WHEN 'active' THEN NULL WHEN 'paused' THEN 'request'
+                     ELSE paused_because END
+WHERE endpoint_id = $1
+RETURNING true"""
+
+CHANGE_WEBHOOK_SECRET: Final = """
+UPDATE webhook_endpoints SET secret = $2 WHERE endpoint_id = $1 RETURNING true"""
+
+DELETE_WEBHOOK: Final = """
+DELETE FROM webhook_endpoints WHERE endpoint_id = $1 RETURNING consumer"""
+
+DELETE_CONSUMER: Final = "DELETE FROM event_consumers WHERE name = $1"
+
+LOCK_WEBHOOK: Final = """
+SELECT consumer FROM webhook_endpoints WHERE endpoint_id = $1 FOR UPDATE"""
+
+REPLAY_WEBHOOK: Final = """
+UPDATE event_consumers SET cursor = $2
+WHERE name = $1 AND $2 <= greatest(cursor, (SELECT coalesce(max(seq), 0) FROM outbox))
+RETURNING true"""
+
+LOWER_WEBHOOK_SINCE: Final = """
+UPDATE webhook_endpoints SET since = least(since, $2) WHERE endpoint_id = $1"""
+
+REDELIVER: Final = """
+UPDATE webhook_deliveries SET state = 'retrying', next_attempt_at = now(), delivered_at = NULL
+WHERE endpoint_id = $1 AND seq = $2
+RETURNING true"""
+
+LIST_DELIVERIES: Final = """
+SELECT seq, tip_id, event_id, state, attempts, next_attempt_at, last_status, last_error,
+       first_failed_at, last_attempt_at, delivered_at
+FROM webhook_deliveries
+WHERE endpoint_id = $1 AND state = ANY ($2::text[]) AND seq > $3
+ORDER BY seq
+LIMIT $4"""
 
 # ---- rooms -----------------------------------------------------------------------------------
 
@@ -87,9 +359,11 @@ FROM tip_menu_rows WHERE model_id = $1 ORDER BY position, row_id"""
 
 PENDING_EVENTS_OF_ROOM: Final = """
 SELECT o.tip_id, o.event
-FROM event_deliveries d JOIN outbox o ON o.tip_id = d.tip_id
-WHERE d.consumer = 'room' AND d.done_at IS NULL AND o.room_id = $1
-ORDER BY d.seq"""
+FROM outbox o
+WHERE o.room_id = $1
+  AND o.seq > (SELECT c.cursor FROM event_consumers c WHERE c.name = 'room')
+  AND NOT EXISTS (SELECT FROM event_done d WHERE d.consumer = 'room' AND d.tip_id = o.tip_id)
+ORDER BY o.seq"""
 
 AUDIT_OF_TIPS: Final = """
 SELECT record_id, tip_id, event_id, ledger_id, room_id, target_type, target_id, attempt, state,
@@ -158,6 +432,18 @@ ON CONFLICT (user_id) DO UPDATE
 SET username = excluded.username, membership_tier = excluded.membership_tier"""
 """A user comes with an empty wallet."""
 
+# ---- directory -------------------------------------------------------------------------------
+
+SAVE_MODEL: Final = """
+INSERT INTO models (model_id, display_name, settings) VALUES ($1, $2, $3)
+ON CONFLICT (model_id) DO UPDATE SET display_name = excluded.display_name"""
+"""A model who is there already keeps her settings."""
+
+CLAIM_ROOM: Final = """
+INSERT INTO rooms (room_id, model_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING true"""
+
+ROOM_OWNER: Final = "SELECT model_id FROM rooms WHERE room_id = $1"
+
 # ---- settings --------------------------------------------------------------------------------
 
 LOAD_PLATFORM_SETTINGS: Final = "SELECT settings FROM platform_settings"
@@ -184,12 +470,161 @@ FROM unnest($3::text[], $4::text[], $5::text[]) c(name, old, new)"""
 # ---- trace -----------------------------------------------------------------------------------
 
 TRACE_TIP: Final = """
-SELECT t.transfer_id, t.settled_at, o.event
-FROM tips t JOIN outbox o ON o.tip_id = t.tip_id WHERE t.tip_id = $1"""
+SELECT t.transfer_id, t.created_at, o.event
+FROM transfers t JOIN outbox o ON o.tip_id = $1 WHERE t.source_ref = $2"""
 
 TRACE_ENTRIES: Final = """
-SELECT entry_id, account_id, amount, balance_after, created_at
-FROM entries WHERE transfer_id = $1 ORDER BY amount, account_id"""
+SELECT e.entry_id, e.account_id, t.kind, e.amount, e.balance_after, e.created_at
+FROM transfers t JOIN entries e ON e.transfer_id = t.transfer_id
+WHERE t.source_ref = $1 OR t.refunds = $1
+   OR t.source_ref = 'hold:' || substr($1, 10) AND starts_with($1, 'purchase:')
+ORDER BY e.created_at, t.transfer_id, e.amount, e.account_id"""
+"""Of the settlement, of the hold that it may come from, and of its refunds."""
 
 TRACE_CONSUMERS: Final = """
-SELECT consumer, done_at FROM event_deliveries WHERE tip_id = $1 ORDER BY consumer"""
+SELECT c.name AS consumer, coalesce(d.done_at, w.delivered_at) AS done_at,
+       d.done_at IS NOT NULL
+           OR o.seq <= c.cursor AND coalesce(w.state, 'delivered') = 'delivered' AS done
+FROM event_consumers c
+CROSS JOIN outbox o
+LEFT JOIN event_done d ON d.consumer = c.name AND d.tip_id = o.tip_id
+LEFT JOIN webhook_endpoints e ON e.consumer = c.name
+LEFT JOIN webhook_deliveries w ON w.endpoint_id = e.endpoint_id AND w.seq = o.seq
+WHERE o.tip_id = $1 AND coalesce(e.since < o.seq, true)
+ORDER BY c.name"""
+"""Up to its cursor a consumer has done all but a webhook's failed deliveries; when it did, is only
+known of what has a row of its own."""
+
+# ---- months ----------------------------------------------------------------------------------
+
+ADD_MONTHS: Final = "SELECT add_months(now(), $1)"
+
+ARCHIVE_MONTH: Final = "SELECT name FROM archive_month($1) name"
+
+# ---- audit -----------------------------------------------------------------------------------
+
+COUNT_ENTRIES: Final = "SELECT count(*) FROM entries"
+
+COUNT_TRANSFERS: Final = "SELECT count(*) FROM transfers"
+
+AUDIT_ARCHIVED_US: Final = """
+SELECT coalesce((extract(epoch FROM max(archived_until)) * 1000000)::bigint, 0)
+FROM archived_accounts"""
+
+AUDIT_ARCHIVE_IN_FUTURE: Final = """
+SELECT EXISTS (SELECT FROM archived_accounts WHERE archived_until > now())"""
+
+AUDIT_CHAINS: Final = """
+SELECT account_id, seq, c3, c4, c5, c6, c7, c8, c9
+FROM (
+    SELECT coalesce(a.account_id, m.account_id) AS account_id, -1::bigint AS seq,
+           a.balance::text AS c3, a.last_seq::text AS c4, encode(a.last_hash, 'hex') AS c5,
+           m.balance::text AS c6, m.last_seq::text AS c7, encode(m.last_hash, 'hex') AS c8,
+           NULL AS c9
+    FROM accounts a FULL JOIN archived_accounts m ON m.account_id = a.account_id
+    UNION ALL
+    SELECT e.account_id, e.seq, e.entry_id::text, e.transfer_id::text, t.source_ref,
+           e.amount::text, e.balance_after::text,
+           (extract(epoch FROM e.created_at) * 1000000)::bigint::text, encode(e.hash, 'hex')
+    FROM entries e LEFT JOIN transfers t ON t.transfer_id = e.transfer_id
+) rows
+ORDER BY account_id COLLATE "C", seq"""
+"""Each account's row, then its entries. Of the row: balance, last_seq and last_hash, and the same
+three at the end of what was moved away. An entry's first eight are what its hash covers, in that
+order. None of our functions is asked: they may be what was changed."""
+
+_LEGS: Final = """'[' || string_agg('["' || e.entry_id || '",' || to_json(e.account_id) || ','
+    || e.amount || ',' || e.balance_after || ','
+    || (extract(epoch FROM e.created_at) * 1000000)::bigint || ']', ',') || ']'"""
+"""JSON; by hand in half of the time that json_agg takes."""
+
+_EVENT_SOURCE: Final = """
+CASE WHEN starts_with(o.tip_id, 'purchase:') THEN o.tip_id ELSE 'tip:' || o.tip_id END"""
+
+AUDIT_SETTLED: Final = f"""
+SELECT t.transfer_id, t.source_ref, t.kind, t.content, t.answer, t.balance, t.refunds,
+       (extract(epoch FROM t.created_at) * 1000000)::bigint, legs.legs,
+       o.tip_id, o.room_id, o.event, (extract(epoch FROM o.created_at) * 1000000)::bigint,
+       CASE WHEN h.hold_id IS NOT NULL THEN json_build_object(
+           'hold_id', h.hold_id, 'user_id', h.user_id, 'room_id', h.room_id,
+           'broadcast_id', h.broadcast_id, 'model_id', h.model_id, 'amount', h.amount,
+           'item', h.item, 'debit_ref', h.debit_ref, 'state', h.state, 'refunded', h.refunded,
+           'expires_us', (extract(epoch FROM h.expires_at) * 1000000)::bigint) END,
+       p.user_id, p.points
+FROM transfers t
+LEFT JOIN (SELECT e.transfer_id, {_LEGS} AS legs FROM entries e GROUP BY e.transfer_id) legs
+       ON legs.transfer_id = t.transfer_id
+FULL JOIN (SELECT o.*, {_EVENT_SOURCE} AS source_ref FROM outbox o) o
+       ON o.source_ref = t.source_ref
+LEFT JOIN holds h ON h.hold_id = substr(t.source_ref, strpos(t.source_ref, ':') + 1)
+                 AND t.kind IN ('hold', 'purchase', 'release')
+LEFT JOIN points_entries p ON p.source_ref = t.source_ref"""
+"""Each transfer with all that belongs to it; and events without one."""
+
+AUDIT_REFUNDS: Final = f"""
+SELECT r.refunds, t.kind, t.content,
+       (SELECT {_LEGS} FROM entries e WHERE e.transfer_id = t.transfer_id),
+       h.amount, h.user_id, earned.points,
+       r.transfer_id, r.source_ref, r.content, own.legs, p.points
+FROM transfers r
+LEFT JOIN transfers t ON t.source_ref = r.refunds
+LEFT JOIN holds h ON t.kind = 'purchase' AND h.hold_id = substr(t.source_ref, 10)
+LEFT JOIN points_entries earned ON earned.source_ref = r.refunds
+LEFT JOIN points_entries p ON p.source_ref = r.source_ref
+LEFT JOIN LATERAL (
+    SELECT {_LEGS} AS legs, max(e.seq) FILTER (WHERE e.account_id LIKE 'user:%') AS at
+    FROM entries e WHERE e.transfer_id = r.transfer_id
+) own ON true
+WHERE r.kind = 'refund'
+ORDER BY r.refunds, own.at NULLS FIRST, r.created_at, r.source_ref"""
+"""By what they give back, then in the order of the wallet's entries; those moved away are first."""
+
+AUDIT_HOLDS: Final = """
+SELECT h.hold_id, h.state, h.amount, made.source_ref IS NOT NULL,
+       settled.source_ref IS NOT NULL, released.source_ref IS NOT NULL
+FROM holds h
+LEFT JOIN transfers made ON made.source_ref = 'hold:' || h.hold_id
+LEFT JOIN transfers settled ON settled.source_ref = 'purchase:' || h.hold_id
+                           AND settled.content ->> 'refundTokens' IS NOT NULL
+LEFT JOIN transfers released ON released.source_ref = 'release:' || h.hold_id"""
+
+AUDIT_POINTS_TRANSFERS: Final = """
+SELECT p.source_ref, t.kind
+FROM points_entries p LEFT JOIN transfers t ON t.source_ref = p.source_ref
+WHERE t.kind IS NULL OR t.kind NOT IN ('tip', 'purchase', 'refund')"""
+
+AUDIT_POINTS_BALANCES: Final = """
+SELECT coalesce(a.user_id, e.user_id), a.balance, e.points
+FROM points_accounts a
+FULL JOIN (SELECT user_id::text, sum(points) AS points FROM points_entries GROUP BY 1) e
+       ON e.user_id = a.user_id
+WHERE a.balance IS DISTINCT FROM e.points"""
+
+AUDIT_POINTS_REFUNDS: Final = """
+SELECT p.source_ref, p.user_id, earned.user_id, p.points
+FROM points_entries p
+JOIN transfers r ON r.source_ref = p.source_ref AND r.kind = 'refund'
+LEFT JOIN points_entries earned ON earned.source_ref = r.refunds
+WHERE p.points > 0 OR p.user_id IS DISTINCT FROM earned.user_id"""
+
+AUDIT_EVENTS_TWICE: Final = """
+SELECT tip_id, string_agg(seq::text, ',' ORDER BY seq)
+FROM outbox GROUP BY tip_id HAVING count(*) > 1"""
+
+AUDIT_EVENT_NUMBERS: Final = """
+SELECT seq, string_agg(tip_id, ',' ORDER BY tip_id)
+FROM outbox GROUP BY seq HAVING count(*) > 1 OR seq > (SELECT last_value FROM outbox_seq)"""
+
+EXPORT_ENTRIES: Final = """
+SELECT e.account_id, e.seq, e.entry_id, e.transfer_id, t.kind, t.source_ref, e.amount,
+       e.balance_after, encode(e.hash, 'hex'),
+       (extract(epoch FROM e.created_at) * 1000000)::bigint
+FROM entries e LEFT JOIN transfers t ON t.transfer_id = e.transfer_id
+WHERE e.created_at >= coalesce($1::timestamptz, '-infinity')
+  AND e.created_at < coalesce($2::timestamptz, 'infinity')
+ORDER BY e.account_id COLLATE "C", e.seq"""
+
+COUNT_EXPORTED: Final = """
+SELECT count(*) FROM entries e
+WHERE e.created_at >= coalesce($1::timestamptz, '-infinity')
+  AND e.created_at < coalesce($2::timestamptz, 'infinity')"""

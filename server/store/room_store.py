@@ -1,5 +1,6 @@
 """Rooms, their broadcasts and menus, what they have not finished, and their audit."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -161,9 +162,10 @@ async def _append_audit(
                     columns=_AUDIT_COLUMNS,
                 )
             if finished:
-                await connection.execute(queries.FINISH_DELIVERIES, ROOM, list(finished))
+                await connection.execute(queries.FINISH_EVENTS, ROOM, list(finished))
     except asyncpg.UniqueViolationError as error:
-        if error.constraint_name != "activation_audit_pkey":
+        # Of whichever month's partition.
+        if not re.fullmatch(r"activation_audit_\w+_pkey", error.constraint_name or ""):
             raise
         # The same write again, because its success was not heard of: all of it is there.
 

@@ -4,30 +4,46 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from server.store.account_store import PostgresAccounts
 from server.store.bridge import Bridge
 from server.store.database import Connection, Database, open_database
-from server.store.ledger_store import PostgresLedger, PostgresLoyalty
+from server.store.directory_store import PostgresDirectory
+from server.store.event_feed import PostgresEvents
+from server.store.ledger_store import PostgresLedger
+from server.store.loyalty_store import PostgresLoyalty
 from server.store.member_store import PostgresMembers
+from server.store.months import PostgresMonths
 from server.store.room_store import PostgresRooms
 from server.store.settings_store import PostgresSettings
 from server.store.trace import PostgresTraces
+from server.store.webhook_store import PostgresWebhooks
 
 SETTLING_CONNECTIONS: Final = 2
 AUDITING_CONNECTIONS: Final = 1
-"""Reserved: neither a burst of joins nor of rooms coming up can make a settlement wait."""
+FEEDING_CONNECTIONS: Final = 2
+"""Reserved: neither a burst of joins nor of rooms coming up can make a settlement wait, and
+outside systems that read events make nobody wait but each other."""
 
 
 class Store:
     """The repositories; each may be handed on alone, as the port that it implements."""
 
-    def __init__(self, database: Database, settling: Database, auditing: Database) -> None:
+    def __init__(
+        self, database: Database, settling: Database, auditing: Database, feeding: Database
+    ) -> None:
         self._database = database
-        self.ledger = PostgresLedger(database, settling)
+        self.ledger = PostgresLedger(settling)
+        self.accounts = PostgresAccounts(database)
+        self.events = PostgresEvents(database)
         self.loyalty = PostgresLoyalty(database)
+        self.months = PostgresMonths(database)
         self.rooms = PostgresRooms(database, auditing)
         self.members = PostgresMembers(database)
+        self.directory = PostgresDirectory(database)
         self.settings = PostgresSettings(database)
         self.traces = PostgresTraces(database)
+        self.feed = PostgresEvents(feeding)
+        self.webhooks = PostgresWebhooks(feeding)
 
     async def check(self) -> None:
         """Raises StoreUnavailable unless the database answers; for /readyz."""
@@ -42,8 +58,9 @@ async def open_store(dsn: str, bridge: Bridge) -> AsyncIterator[Store]:
         open_database(dsn, bridge) as database,
         open_database(dsn, bridge, SETTLING_CONNECTIONS) as settling,
         open_database(dsn, bridge, AUDITING_CONNECTIONS) as auditing,
+        open_database(dsn, bridge, FEEDING_CONNECTIONS) as feeding,
     ):
-        yield Store(database, settling, auditing)
+        yield Store(database, settling, auditing, feeding)
 
 
 async def _answer(connection: Connection) -> None:

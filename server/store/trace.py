@@ -6,6 +6,7 @@ import asyncpg
 
 from actors.ports import TipTrace
 from protocol import tip_activated
+from protocol.tip_activated import source_ref_of
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
 from server.store.room_store import audit_record
@@ -25,22 +26,23 @@ class PostgresTraces:
 
 
 async def _load_tip(connection: Connection, tip_id: str) -> TipTrace | None:
+    source_ref = source_ref_of(tip_id)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        tip = await connection.fetchrow(queries.TRACE_TIP, tip_id)
+        tip = await connection.fetchrow(queries.TRACE_TIP, tip_id, source_ref)
         if tip is None:
             return None
-        entries = await connection.fetch(queries.TRACE_ENTRIES, tip["transfer_id"])
+        entries = await connection.fetch(queries.TRACE_ENTRIES, source_ref)
         consumers = await connection.fetch(queries.TRACE_CONSUMERS, tip_id)
         audit = await connection.fetch(queries.AUDIT_OF_TIPS, [tip_id])
     return TipTrace(
         tip_id=tip_id,
-        settled_at=tip["settled_at"],
+        settled_at=tip["created_at"],
         event=tip_activated.decode(tip["event"]),
         entries=[_entry(row) for row in entries],
         consumers=[
             {
                 "consumer": row["consumer"],
-                "done": row["done_at"] is not None,
+                "done": row["done"],
                 "doneAt": row["done_at"],
             }
             for row in consumers
@@ -53,6 +55,7 @@ def _entry(row: asyncpg.Record) -> dict[str, Any]:
     return {
         "entryId": str(row["entry_id"]),
         "accountId": row["account_id"],
+        "transfer": row["kind"],
         "amount": row["amount"],
         "balanceAfter": row["balance_after"],
         "createdAt": row["created_at"],

@@ -33,6 +33,9 @@ from tests.actors.rooms import (
     viewer_join,
 )
 
+Relay = Callable[..., Awaitable[None]]
+"""As actors.consumers.relay.run_relay."""
+
 
 def utc_now() -> datetime:
     return STARTED_AT_UTC + timedelta(seconds=trio.current_time())
@@ -102,6 +105,7 @@ async def open_house(
     *,
     seed: int = 1,
     relay: bool = False,
+    relays: Relay = run_relay,
     ledger_type: type[LedgerActor] = LedgerActor,
     audit_type: type[AuditWriter] = AuditWriter,
 ) -> AsyncIterator[House]:
@@ -128,7 +132,7 @@ async def open_house(
         await nursery.start(loyalty.run)
         await nursery.start(ledger.run)
         if relay:
-            await nursery.start(run_relay, database, [toys, loyalty])
+            await nursery.start(relays, database, [toys, loyalty])
         yield House(database, sockets, audit, ledger, loyalty, toys, rooms)
         nursery.cancel_scope.cancel()
 

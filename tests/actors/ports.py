@@ -8,6 +8,8 @@ transaction, may wait, and may raise.
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import msgspec
 import trio
@@ -18,18 +20,27 @@ from actors.ports import (
     PendingActivation,
     RoomRecord,
     SessionId,
-    Settled,
-    Settlement,
-    SettlementOutcome,
     ViewerRecord,
+)
+from actors.transfers import (
+    HoldRecord,
+    HoldState,
+    NewHold,
+    Outcome,
+    Posted,
+    Release,
+    Settled,
+    SettledHold,
+    Settlement,
+    Transfer,
 )
 from protocol.audit import TargetRecord
 from protocol.errors import CloseCode, ErrorCode, Refusal
-from protocol.frames import RoomEvent
+from protocol.frames import RoomEvent, TipReceipt
 from protocol.gating import Preferences
 from protocol.tip_activated import TipActivated
 
-REVENUE = "revenue"
+REVENUE, ESCROW = "revenue", "escrow"
 Content = tuple[str, str, str, int]
 """What a tipId stands for: room, broadcast, tipper, amount."""
 
@@ -38,39 +49,131 @@ class Books:
     """The token ledger: balances, entries, and each tip with its first answer."""
 
     def __init__(self, balances: dict[str, int]) -> None:
-        self.balances = {REVENUE: 0, **balances}
+        self.balances = {REVENUE: 0, ESCROW: 0, **balances}
         self.total = sum(self.balances.values())
         self.entries: dict[str, tuple[str, int]] = {}
         """entry id -> account, amount; each sum over a tip's entries is 0"""
         self.tips: dict[str, tuple[Content, TipActivated, int]] = {}
+        self.holds: dict[str, HoldRecord] = {}
+        self._posted: dict[str, tuple[object, Posted]] = {}
+        """source_ref -> content and first answer, of what is no tip"""
 
-    def settle(self, request: Settlement) -> SettlementOutcome:
+    def post(self, request: Transfer) -> Outcome:
+        match request:
+            case Settlement():
+                return self._settle(request)
+            case NewHold():
+                return self._hold(request)
+            case Release():
+                return self._release(request.hold)
+            case _:
+                raise AssertionError("no room and no timer asks for it")
+
+    def _settle(self, request: Settlement) -> Outcome:
         content = (request.room_id, request.broadcast_id, request.tipper_id, request.amount)
         if request.tip_id in self.tips:
             known, event, balance = self.tips[request.tip_id]
             if known != content:
-                return Refusal(ErrorCode.TIP_CONFLICT)
-            return Settled(event, balance, first=False)
+                is_tip = request.hold is None
+                return Refusal(ErrorCode.TIP_CONFLICT if is_tip else ErrorCode.TRANSFER_CONFLICT)
+            return Settled(receipt_of(event, balance), first=False)
         if request.event is None:
             assert request.unless_known is not None
             return request.unless_known
         if request.tipper_id not in self.balances:
             return Refusal(ErrorCode.USER_UNKNOWN)
-        if self.balances[request.tipper_id] < request.amount:
-            return Refusal(ErrorCode.INSUFFICIENT_TOKENS)
         ledger = request.event.ledger
-        self._enter(ledger.debit_ref, request.tipper_id, -request.amount)
+        if request.hold is not None:
+            if self.holds[request.hold.hold_id].state is not HoldState.HELD:
+                return Refusal(ErrorCode.HOLD_ENDED)
+            self._leave_escrow(request.tipper_id, request.hold)
+        elif self.balances[request.tipper_id] < request.amount:
+            return Refusal(ErrorCode.INSUFFICIENT_TOKENS)
+        else:
+            self._enter(ledger.debit_ref, request.tipper_id, -request.amount)
         self._enter(ledger.credit_ref, request.model_id, request.model_tokens)
         if request.revenue_ref is not None:
             self._enter(str(request.revenue_ref), REVENUE, request.amount - request.model_tokens)
         balance = self.balances[request.tipper_id]
         self.tips[request.tip_id] = (content, request.event, balance)
-        return Settled(request.event, balance, first=True)
+        return Settled(receipt_of(request.event, balance), first=True)
+
+    def _leave_escrow(self, user_id: str, settled: SettledHold) -> None:
+        held, refunded = self.holds[settled.hold_id], settled.refund_tokens
+        self._enter(str(settled.escrow_ref), ESCROW, -held.amount)
+        if settled.refund_ref is not None:
+            self._enter(str(settled.refund_ref), user_id, refunded)
+        state = HoldState.PARTIALLY_REFUNDED if refunded else HoldState.SETTLED
+        self.holds[held.hold_id] = msgspec.structs.replace(held, state=state, refunded=refunded)
+
+    def _hold(self, request: NewHold) -> Outcome:
+        content = (request.user_id, request.room_id, request.amount, request.item)
+        if (known := self._known(request.source_ref, content)) is not None:
+            return known
+        if request.unless_known is not None:
+            return request.unless_known
+        if request.user_id not in self.balances:
+            return Refusal(ErrorCode.USER_UNKNOWN)
+        if self.balances[request.user_id] < request.amount:
+            return Refusal(ErrorCode.INSUFFICIENT_TOKENS)
+        debit_ref = uuid4()
+        self._enter(str(debit_ref), request.user_id, -request.amount)
+        self._enter(str(uuid4()), ESCROW, request.amount)
+        self.holds[request.hold_id] = HoldRecord(
+            hold_id=request.hold_id,
+            user_id=request.user_id,
+            room_id=request.room_id,
+            broadcast_id=request.broadcast_id,
+            model_id=request.model_id,
+            amount=request.amount,
+            item=request.item,
+            expires_at=request.expires_at,
+            debit_ref=debit_ref,
+            created_at=datetime.now(UTC),
+            state=HoldState.HELD,
+            refunded=0,
+            ended_at=None,
+        )
+        return self._post(request.source_ref, content, request.user_id)
+
+    def _release(self, wanted: HoldRecord) -> Outcome:
+        source_ref = f"release:{wanted.hold_id}"
+        if (known := self._known(source_ref, ())) is not None:
+            return known
+        held = self.holds[wanted.hold_id]
+        if held.state is not HoldState.HELD:
+            return Refusal(ErrorCode.HOLD_ENDED)
+        self._enter(str(uuid4()), ESCROW, -held.amount)
+        self._enter(str(uuid4()), held.user_id, held.amount)
+        self.holds[held.hold_id] = msgspec.structs.replace(
+            held, state=HoldState.REFUNDED, refunded=held.amount
+        )
+        return self._post(source_ref, (), held.user_id)
+
+    def _known(self, source_ref: str, content: object) -> Outcome | None:
+        if source_ref not in self._posted:
+            return None
+        known, posted = self._posted[source_ref]
+        if known != content:
+            return Refusal(ErrorCode.TRANSFER_CONFLICT)
+        return msgspec.structs.replace(posted, first=False)
+
+    def _post(self, source_ref: str, content: object, user_id: str) -> Posted:
+        posted = Posted(uuid4(), self.balances[user_id], first=True)
+        self._posted[source_ref] = (content, posted)
+        return posted
 
     def _enter(self, entry_id: str, account: str, amount: int) -> None:
         assert entry_id not in self.entries, "an entry is written once"
         self.entries[entry_id] = (account, amount)
         self.balances[account] = self.balances.get(account, 0) + amount
+
+
+def receipt_of(event: TipActivated, balance: int) -> TipReceipt:
+    """What the tipper is told of it."""
+    return TipReceipt(
+        event.tip_id, event.transaction.amount, balance, event.item.item_name, event.timestamp
+    )
 
 
 Hook = Callable[[str], Awaitable[None]]
@@ -102,15 +205,17 @@ class Database:
 
     # ---- ledger ----
 
-    async def settle(self, batch: Sequence[Settlement]) -> list[SettlementOutcome]:
-        await self.before("settle")
+    async def post(self, batch: Sequence[Transfer]) -> list[Outcome]:
+        await self.before("post")
         self.batches.append(len(batch))
-        outcomes = [self.books.settle(request) for request in batch]
-        for outcome in outcomes:
+        outcomes = [self.books.post(request) for request in batch]
+        for request, outcome in zip(batch, outcomes, strict=True):
             if isinstance(outcome, Settled) and outcome.first:
+                assert isinstance(request, Settlement)
+                assert request.event is not None
                 for waiting in self.undone.values():
-                    waiting[outcome.event.tip_id] = outcome.event
-        await self.after("settle")
+                    waiting[request.tip_id] = request.event
+        await self.after("post")
         return outcomes
 
     async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
@@ -123,6 +228,10 @@ class Database:
             self.points.setdefault(event.tip_id, event.item.bonus_points)
             self.undone["loyalty"].pop(event.tip_id, None)
         await self.after("credit_points")
+
+    async def take_back_points(self, _limit: int) -> int:
+        """Nothing is ever refunded here."""
+        return 0
 
     # ---- rooms ----
 

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from actors.ports import Broadcast, RoomRecord, Settled, Settlement, ViewerRecord
+from actors.ports import Broadcast, RoomRecord, ViewerRecord
 from actors.room import room
 from actors.room.effects import (
     Admit,
     Answer,
     Close,
     Effect,
+    PostTransfer,
     Publish,
     PutAway,
     Send,
-    Settle,
     StoreBroadcast,
     StorePreferences,
     WriteAudit,
@@ -27,13 +27,14 @@ from actors.room.messages import (
     Leave,
     MemberFrame,
     RoomMessage,
-    TipSettled,
+    TransferAnswered,
     _BroadcastStored,
     _Due,
     _PreferencesStored,
 )
 from actors.room.state import Context
 from actors.runtime.moment import Chance, Moment
+from actors.transfers import NewHold, Settled, Settlement
 from protocol import frames
 from protocol.audit import FINAL_STATES, Reason, TargetRecord, TargetState
 from protocol.errors import CloseCode
@@ -143,9 +144,9 @@ class SteppedRoom:
         self.chance = Chance(random.Random(seed))
         self.books = Books(defaultdict(int))
         self.holds_answers = False
-        self.settlements: list[Settle] = []
+        self.settlements: list[PostTransfer] = []
         """All that were asked for."""
-        self.held: list[Settle] = []
+        self.held: list[PostTransfer] = []
         """Those that the ledger has yet to answer."""
         self.stores: list[StoreBroadcast | StorePreferences] = []
         self.sent: list[tuple[int, object]] = []
@@ -226,7 +227,7 @@ class SteppedRoom:
                     reply_to.answer(result)
                 case PutAway():
                     self.put_away = True
-                case Settle():
+                case PostTransfer():
                     self.settlements.append(effect)
                     if self.holds_answers:
                         self.held.append(effect)
@@ -239,22 +240,23 @@ class SteppedRoom:
         for message in follow:
             self.tell(message)
 
-    def settle_held(self, effect: Settle) -> None:
+    def settle_held(self, effect: PostTransfer) -> None:
         self.held.remove(effect)
         for message in self.settle(effect):
             self.tell(message)
 
-    def settle(self, effect: Settle) -> list[RoomMessage]:
+    def settle(self, effect: PostTransfer) -> list[RoomMessage]:
         """What the ledger says: to the asker, and, where it settled, to the consumer."""
-        request: Settlement = effect.settlement
-        if request.event is not None:
-            self.books.balances.setdefault(request.tipper_id, 1_000_000)
-        outcome = self.books.settle(request)
-        told: list[RoomMessage] = [
-            TipSettled(request.tip_id, request.tipper_id, effect.asker, outcome)
-        ]
+        request = effect.transfer
+        assert isinstance(request, Settlement | NewHold)
+        if request.unless_known is None:
+            self.books.balances.setdefault(effect.user_id, 1_000_000)
+        outcome = self.books.post(request)
+        told: list[RoomMessage] = [TransferAnswered(effect.user_id, effect.asker, outcome)]
         if isinstance(outcome, Settled) and outcome.first:
-            told.append(Activate(outcome.event))
+            assert isinstance(request, Settlement)
+            assert request.event is not None
+            told.append(Activate(request.event))
         return told
 
     # ---- members ----

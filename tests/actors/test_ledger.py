@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.ledger import BATCH_MAX, LedgerActor, SettleRequest
-from actors.ports import Settled, Settlement, StoreUnavailable
+from actors.ledger import BATCH_MAX, LedgerActor, Post
+from actors.ports import StoreUnavailable
+from actors.transfers import Settled, Settlement
 from protocol.errors import ErrorCode, Refusal
 from protocol.tip_activated import TipActivated
 from tests.actors.house import on_virtual_clock
@@ -38,7 +39,7 @@ class Bench:
     def submit(self, *settlements: Settlement) -> list[Inbox]:
         inboxes = [Inbox() for _ in settlements]
         for settlement, inbox in zip(settlements, inboxes, strict=True):
-            self.actor.tell(SettleRequest(settlement, inbox))
+            self.actor.tell(Post(settlement, inbox))
         return inboxes
 
 
@@ -60,12 +61,12 @@ def settlements(count: int, amount: int = 10, prefix: str = "tip") -> list[Settl
         room.join_viewer(session, "ann")
         room.state.purchases.clear()
         room.tip(session, f"{prefix}-{number}", amount)
-    return [effect.settlement for effect in room.settlements]
+    return [effect.transfer for effect in room.settlements]
 
 
 def slowly(seconds: float) -> Callable[[str], object]:
     async def wait(call: str) -> None:
-        await trio.sleep(seconds if call == "settle" else 0)
+        await trio.sleep(seconds if call == "post" else 0)
 
     return wait
 
@@ -138,7 +139,7 @@ def test_a_repeat_is_answered_and_not_emitted_in_one_batch_or_later() -> None:
             inboxes += bench.submit(one)
             await wait_all_tasks_blocked()
             assert [inbox.only.first for inbox in inboxes] == [True, False, False]
-            assert {inbox.only.event.event_id for inbox in inboxes} == {one.event.event_id}  # type: ignore[union-attr]
+            assert {inbox.only.receipt for inbox in inboxes} == {inboxes[0].only.receipt}
             assert bench.consumer.tip_ids == ["tip-0"]
 
     on_virtual_clock(main)
@@ -146,7 +147,7 @@ def test_a_repeat_is_answered_and_not_emitted_in_one_batch_or_later() -> None:
 
 def test_an_unknown_outcome_is_told_as_such_and_nothing_is_emitted() -> None:
     async def lost(call: str) -> None:
-        if call == "settle":
+        if call == "post":
             raise StoreUnavailable
 
     async def main() -> None:

@@ -139,7 +139,7 @@ async def test_a_member_who_leaves_while_the_room_is_down_is_not_let_in(house: H
 @in_house
 async def test_a_tip_at_the_ledger_survives_the_crash_of_its_room(house: House) -> None:
     async def slow(call: str) -> None:
-        await trio.sleep(3 if call == "settle" else 0)
+        await trio.sleep(3 if call == "post" else 0)
 
     room = await house.room()
     await house.join_model()
@@ -260,7 +260,7 @@ async def test_a_tip_that_settles_after_the_room_has_failed_is_told_as_it_is(
     house: House,
 ) -> None:
     async def slow(call: str) -> None:
-        await trio.sleep(30 if call == "settle" else 0)
+        await trio.sleep(30 if call == "post" else 0)
 
     room = await house.room()
     await house.join_viewer(ANN, "ann")

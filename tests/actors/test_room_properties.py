@@ -272,7 +272,7 @@ class Play:
             self.room.tip(session, f"tip-{max(1, self.tips - back)}")
         if self.room.books.tips:
             for event in events(self.room)[-back - 1 :]:
-                if all(each.settlement.tip_id != event.tip_id for each in self.room.held):
+                if all(each.transfer.tip_id != event.tip_id for each in self.room.held):
                     self.room.tell(Activate(event))
 
     def _pass(self, seconds: float) -> None:

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from actors.ports import Settled
-from actors.room.messages import Activate, TipByRequest, TipSettled
+from actors.room.messages import Activate, TipByRequest, TransferAnswered
+from actors.transfers import Settled
 from protocol import frames, tip_activated
 from protocol.audit import Reason, TargetState
 from protocol.errors import ErrorCode, Refusal
@@ -13,6 +13,7 @@ from protocol.gating import Preferences
 from protocol.tip_activated import ModelToy, TipperToy, ViewerSyncMode, VipViewerToy
 from protocol.tip_menu import TipMenuRow
 from protocol.vibration import level
+from tests.actors.ports import receipt_of
 from tests.actors.rooms import (
     BROADCAST,
     FREE,
@@ -36,7 +37,7 @@ def test_what_is_settled_is_a_complete_event() -> None:
     room.join_viewer(6, "zoe", tier=GOLD, toy=True, preferences=BOTH)
     room.join_viewer(7, "bob", toy=True, preferences=BOTH)
     room.tip(5, "tip-1")
-    [settlement] = [effect.settlement for effect in room.settlements]
+    [settlement] = [effect.transfer for effect in room.settlements]
     event = settlement.event
     assert event is not None
     assert tip_activated.decode(tip_activated.encode(event)) == event
@@ -67,7 +68,7 @@ def test_rounding_goes_to_the_platform(amount: int, model_tokens: int, platform:
     room = SteppedRoom()
     room.join_viewer(5, "ann")
     room.tip(5, "tip-1", amount=amount)
-    [settlement] = [effect.settlement for effect in room.settlements]
+    [settlement] = [effect.transfer for effect in room.settlements]
     assert settlement.model_tokens == model_tokens
     assert (settlement.revenue_ref is not None) is platform
     assert sum(room.books.balances.values()) == 1_000_000
@@ -120,7 +121,7 @@ def test_a_tip_for_no_running_broadcast_asks_the_ledger_whether_it_is_known(
     room = SteppedRoom(record(live=live))
     room.join_viewer(5, "ann")
     assert room.tip(5, "tip-1", broadcast_id=broadcast_id).code is code
-    [settlement] = [effect.settlement for effect in room.settlements]
+    [settlement] = [effect.transfer for effect in room.settlements]
     assert settlement.event is None
     assert settlement.unless_known is not None
     assert settlement.unless_known.code is code
@@ -153,7 +154,7 @@ def test_sixty_purchases_a_minute_then_wait_as_told() -> None:
     refused = room.tip(5, "tip-60")
     assert (refused.code, refused.retry) == (ErrorCode.RATE_LIMITED, True)
     assert refused.retry_after_s == pytest.approx(30, abs=0.11)
-    assert room.settlements[-1].settlement.event is None, "refused before settlement"
+    assert room.settlements[-1].transfer.event is None, "refused before settlement"
     repeat = room.tip(5, "tip-0")
     assert isinstance(repeat, frames.TipReceipt), "a tip that is settled is answered all the same"
     assert isinstance(room.tip(6, "tip-bob"), frames.TipReceipt), "each user for himself"
@@ -196,7 +197,7 @@ def test_an_unknown_outcome_is_told_as_one_that_may_be_asked_again() -> None:
     assert room.state.tips_at_ledger == 1
     [settle] = room.settlements
     outcome = Refusal(ErrorCode.LEDGER_UNAVAILABLE)
-    room.tell(TipSettled("tip-1", "ann", settle.asker, outcome))
+    room.tell(TransferAnswered("ann", settle.asker, outcome))
     error = room.frames_to(5, frames.Error)[-1]
     assert (error.code, error.retry) == (ErrorCode.LEDGER_UNAVAILABLE, True)
     assert room.state.tips_at_ledger == 0
@@ -208,7 +209,7 @@ def test_targets_are_those_of_the_moment_of_submission() -> None:
     room.holds_answers = True
     room.tip(5, "tip-1")
     room.leave(5)
-    event = room.settlements[0].settlement.event
+    event = room.settlements[0].transfer.event
     assert event is not None
     assert TipperToy("ann") in event.routing.targets
 
@@ -239,10 +240,10 @@ def test_a_repeat_learns_the_balance_of_the_first_time_and_nobody_elses_view_cha
     room.tip(5, "tip-2")
     seen = len(room.frames_to(5, frames.SelfChanged))
     event = events(room)[0]
-    repeat = Settled(event, balance=999_950, first=False)
+    repeat = Settled(receipt_of(event, 999_950), first=False)
     inbox = Inbox()
     room.state.tips_at_ledger += 1
-    room.tell(TipSettled("tip-1", "ann", inbox, repeat))
+    room.tell(TransferAnswered("ann", inbox, repeat))
     assert inbox.only.balance == 999_950
     assert len(room.frames_to(5, frames.SelfChanged)) == seen
     assert room.state.viewers["ann"].balance == 999_900

@@ -97,7 +97,9 @@ class Site:
         """`path` as the document writes it; `ids` fills it in, the demo's room and model what it
         leaves out. What comes back is what the document promises: a status that it names, and a
         problem for every error."""
-        place = {"room_id": ROOM, "model_id": MODEL, "tip_id": "none", **ids}
+        place = {"room_id": ROOM, "model_id": MODEL, "tip_id": "none"}
+        place |= {"user_id": "alex", "hold_id": "none", "account_id": "revenue"}
+        place |= {"webhook_id": "none", "seq": "1", **ids}
         if who is not None:
             bearer = self.demo_token(who)
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}
@@ -185,10 +187,13 @@ class Site:
 
     def query(self, sql: str, *args: Any) -> list[asyncpg.Record]:
         """Of the server's embedded PostgreSQL, while it runs."""
-        return query(f"postgresql://postgres@/postgres?host={self._socket_dir()}", sql, *args)
+        return query(self.dsn, sql, *args)
 
-    def _socket_dir(self) -> Path:
-        return self.server.data_dir / "postgres" / "cluster"
+    @property
+    def dsn(self) -> str:
+        """Of that."""
+        socket_dir = self.server.data_dir / "postgres" / "cluster"
+        return f"postgresql://postgres@/postgres?host={socket_dir}"
 
 
 def query(dsn: str, sql: str, *args: Any) -> list[asyncpg.Record]:
@@ -239,4 +244,4 @@ def running_site(data_dir: Path, own_secret: bool = False, **environment: str) -
         with site.http:
             yield site
     finally:
-        assert server.stop() == 0, server.log
+        assert server.stop() == 0, server.last_lines

@@ -32,7 +32,8 @@ def balance(site: Site, user_id: str) -> int:
 def nothing_written(site: Site) -> Iterator[None]:
     """The test leaves no trace in the ledger."""
     counts = """SELECT (SELECT count(*) FROM entries), (SELECT count(*) FROM transfers),
-        (SELECT count(*) FROM tips), (SELECT count(*) FROM outbox), (SELECT count(*) FROM accounts),
+        (SELECT count(*) FROM holds), (SELECT count(*) FROM outbox),
+        (SELECT count(*) FROM accounts),
         (SELECT sum(balance) FROM accounts WHERE kind = 'user')"""
     before = site.query(counts)
     yield

@@ -5,17 +5,21 @@ alone. A failure names its seed.
 """
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from uuid import uuid4
 
 import msgspec
 import pytest
+import trio
 
 from actors.audit_writer import AuditWriter
-from actors.ledger import LedgerActor, SettleRequest
-from actors.ports import Settlement, SettlementOutcome, StoreUnavailable
+from actors.consumers.relay import INTERVAL_S
+from actors.ledger import Consumer, LedgerActor, Post
+from actors.ports import StoreUnavailable
+from actors.transfers import Outcome, Settlement, Transfer
 from protocol.audit import TargetRecord
-from tests.actors.ports import Books
+from tests.actors.ports import Books, Database
 from tests.simulation.world import World
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "150"))
@@ -73,37 +77,65 @@ def test_a_seed_repeats_its_run() -> None:
 class EmitsBeforeCommit(LedgerActor):
     """The event goes out while the transaction may still fail."""
 
-    async def _settle(self, batch: list[SettleRequest]) -> None:
+    async def _post(self, batch: list[Post]) -> None:
         for request in batch:
+            transfer = request.transfer
             for consumer in self._consumers:
-                if request.settlement.event is not None:
-                    consumer.hand(request.settlement.event)
-        await super()._settle(batch)
+                if isinstance(transfer, Settlement) and transfer.event is not None:
+                    consumer.hand(transfer.event)
+        await super()._post(batch)
+
+
+class RelaysAfterLast:
+    """Remembers, over crashes too, how far it has handed over, and asks for what came later: what
+    a consumer was handed and did not finish never comes again."""
+
+    def __init__(self) -> None:
+        self._handed: Counter[str] = Counter()
+
+    async def __call__(
+        self,
+        store: Database,
+        consumers: Sequence[Consumer],
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        task_status.started()
+        while True:
+            for consumer in consumers:
+                events = [event for _, event, _ in store.books.tips.values()]
+                for event in events[self._handed[consumer.name] :]:
+                    consumer.hand(event)
+                self._handed[consumer.name] = len(events)
+            await trio.sleep(INTERVAL_S)
 
 
 class ChargesRepeats(Books):
     """The same tipId again is settled again."""
 
-    def settle(self, request: Settlement) -> SettlementOutcome:
+    def post(self, request: Transfer) -> Outcome:
+        assert isinstance(request, Settlement)
         self.tips.pop(request.tip_id, None)
-        return super().settle(request)
+        return super().post(request)
 
 
 class LosesCommits(Books):
     """Acknowledges what it does not keep, as a database without fsync: every seventh tip."""
 
-    def settle(self, request: Settlement) -> SettlementOutcome:
-        outcome = super().settle(request)
+    def post(self, request: Transfer) -> Outcome:
+        assert isinstance(request, Settlement)
+        outcome = super().post(request)
         if len(self.tips) % 7 == 0 and request.event is not None:
             self.tips.pop(request.tip_id, None)
         return outcome
 
 
 class MintsTokens(Books):
-    def settle(self, request: Settlement) -> SettlementOutcome:
+    def post(self, request: Transfer) -> Outcome:
+        assert isinstance(request, Settlement)
         if request.event is not None:
             self.balances[request.model_id] = self.balances.get(request.model_id, 0) + 1
-        return super().settle(request)
+        return super().post(request)
 
 
 class GivesUpAudit(AuditWriter):
@@ -135,6 +167,7 @@ class FinishesTwice(AuditWriter):
     ("broken", "symptom"),
     [
         ({"ledger_type": EmitsBeforeCommit}, "reached a consumer and is not settled"),
+        ({"new_relay": RelaysAfterLast}, "loyalty has not done"),
         ({"books_type": ChargesRepeats}, "has not paid exactly"),
         ({"books_type": LosesCommits}, "was acknowledged and is not settled"),
         ({"books_type": MintsTokens}, "tokens are not conserved"),

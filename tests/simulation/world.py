@@ -25,6 +25,7 @@ import trio
 from trio.testing import MockClock
 
 from actors.audit_writer import AuditWriter
+from actors.consumers.relay import run_relay
 from actors.ledger import LedgerActor
 from actors.ports import SessionId, StoreUnavailable
 from actors.room.messages import Join, PlatformSettingsChanged
@@ -34,7 +35,7 @@ from protocol.errors import ERRORS, CloseCode
 from protocol.gating import Preferences
 from protocol.tip_activated import ViewerSyncMode
 from protocol.toy_settings import PlatformSettings
-from tests.actors.house import House, open_house
+from tests.actors.house import House, Relay, open_house
 from tests.actors.ports import REVENUE, Books, Database, Sockets
 from tests.actors.rooms import BROADCAST, FREE, GOLD, model_join, record, viewer_join
 from tests.simulation.pages import ModelPage, Page, Toy
@@ -91,11 +92,13 @@ class World:
         ledger_type: type[LedgerActor] = LedgerActor,
         audit_type: type[AuditWriter] = AuditWriter,
         books_type: type[Books] = Books,
+        new_relay: Callable[[], Relay] = lambda: run_relay,
         forgetful_toys: bool = False,
     ) -> None:
         self.seed = seed
         self.rng = random.Random(seed)
         self.ledger_type, self.audit_type = ledger_type, audit_type
+        self.relays = new_relay()
         self.database = Database(
             [
                 msgspec.structs.replace(
@@ -233,6 +236,7 @@ class World:
                     self.wire,
                     seed=self.rng.getrandbits(32),
                     relay=True,
+                    relays=self.relays,
                     ledger_type=self.ledger_type,
                     audit_type=self.audit_type,
                 ) as house,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from actors.ports import Settlement
+from actors.transfers import Settlement
 from protocol.errors import Refusal
 from protocol.tip_activated import (
     Item,
@@ -22,6 +22,7 @@ from protocol.tip_activated import (
     ViewerSync,
     ViewerSyncMode,
     format_timestamp,
+    source_ref_of,
 )
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -45,7 +46,7 @@ def tip(
         event_id=uuid4(),
         tip_id=tip_id,
         timestamp=format_timestamp(NOW),
-        ledger=Ledger(str(uuid4()), f"tip:{tip_id}", str(uuid4()), str(uuid4()), "SETTLED"),
+        ledger=Ledger(str(uuid4()), source_ref_of(tip_id), str(uuid4()), str(uuid4()), "SETTLED"),
         room=Room(room_id, broadcast_id),
         model=Model(model_id, "Ruby Rain", LovenseMode.EXTENSION, ViewerSyncMode.OFF),
         tipper=Tipper(tipper_id, username, MembershipTier.FREE, is_vip=False),

@@ -193,7 +193,7 @@ async def test_a_settlement_and_the_audit_have_connections_of_their_own(store: S
         for _ in range(CONNECTIONS_MAX):
             nursery.start_soon(store._database.run, hold)
         await taken.wait()
-        [outcome] = await store.ledger.settle([tip("a")])
+        [outcome] = await store.ledger.post([tip("a")])
         assert outcome == Refusal(ErrorCode.USER_UNKNOWN)
         await store.rooms.append_audit([], ["a"])
         nursery.cancel_scope.cancel()

@@ -104,6 +104,32 @@ async def test_a_pid_file_that_names_someone_else_is_removed(
         assert await execute(bridge, dsn, "SELECT 1") == 1
 
 
+async def test_a_socket_lock_that_names_someone_else_is_removed(
+    bridge: Bridge, data_dir: Path
+) -> None:
+    """As of a PostgreSQL that was killed, and is a zombie still."""
+    async with embedded(data_dir):
+        pass
+    lock = data_dir / "cluster" / ".s.PGSQL.5432.lock"
+    lock.write_text(f"{os.getpid()}\n")
+    async with embedded(data_dir) as dsn:
+        assert await execute(bridge, dsn, "SELECT 1") == 1
+
+
+async def test_a_postgresql_that_stays_down_ends_the_block(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How it is brought up again is in tests/chaos: here it cannot be."""
+    monkeypatch.setattr("server.store.embedded.RESTART_TIMEOUT_S", 0.5)
+    with pytest.RaisesGroup(pytest.RaisesExc(EmbeddedFailed, match="pg_ctl failed")):
+        async with embedded(data_dir):
+            (data_dir / "cluster" / "global" / "pg_control").unlink()
+            os.kill(postmaster(data_dir), signal.SIGQUIT)
+            await trio.sleep_forever()
+    with pytest.raises(EmbeddedFailed, match="pg_ctl failed"):  # and the folder is free again
+        await EmbeddedServer(data_dir).start()
+
+
 async def test_a_long_path_gets_a_short_socket(
     bridge: Bridge, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,7 +31,7 @@ async def room(store: Store) -> Store:
     await store.rooms.add_model("model-1", "Ruby Rain", ModelSettings())
     await store.rooms.add_room("room-1", "model-1")
     await store.members.save_user(UserRecord("alex", "Alex", MembershipTier.VIP_GOLD))
-    await store.ledger.deposit("alex", 100, "deposit:alex")
+    await store.ledger.deposit("alex", "alex", 100)
     return store
 
 
@@ -134,7 +134,7 @@ async def test_a_tip_menu_is_replaced_whole(room: Store) -> None:
 
 async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
     first, second, elsewhere = tip("a"), tip("b"), tip("c", room_id="room-2")
-    await room.ledger.settle([first, second, elsewhere])
+    await room.ledger.post([first, second, elsewhere])
     queued = record("a", TargetState.QUEUED)
     sent = record(
         "a",
@@ -153,7 +153,7 @@ async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
     assert loaded is not None
     assert first.event is not None
     assert loaded.pending == (PendingActivation(first.event, (queued, sent)),)
-    pending = await room.ledger.pending_events("room", 10)
+    pending = await room.events.pending_events("room", 10)
     assert [event.tip_id for event in pending] == ["a", "c"]
 
     trace = await room.traces.load_tip("b")
@@ -175,7 +175,7 @@ async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
 async def test_an_event_that_no_longer_decodes_is_set_aside_and_the_others_come(
     room: Store,
 ) -> None:
-    await room.ledger.settle([tip("a"), tip("b"), tip("c")])
+    await room.ledger.post([tip("a"), tip("b"), tip("c")])
 
     async def spoil(connection: Connection) -> None:
         async with connection.transaction():
@@ -184,13 +184,13 @@ async def test_an_event_that_no_longer_decodes_is_set_aside_and_the_others_come(
 
     await room._database.run(spoil)
     with capture_logs() as logs:
-        events = await room.ledger.pending_events("room", 10)
+        events = await room.events.pending_events("room", 10)
     assert [event.tip_id for event in events] == ["a", "c"]
     assert [(each["event"], each["tip_id"]) for each in logs] == [("event_set_aside", "b")]
 
 
 async def test_the_audit_and_its_end_are_one_transaction(room: Store) -> None:
-    await room.ledger.settle([tip("a")])
+    await room.ledger.post([tip("a")])
     unknown_target = record("a", TargetState.SENT, target_type="NOBODYS_TOY")
     with pytest.raises(asyncpg.CheckViolationError):
         await room.rooms.append_audit([record("a", TargetState.QUEUED), unknown_target], ["a"])
@@ -200,7 +200,7 @@ async def test_the_audit_and_its_end_are_one_transaction(room: Store) -> None:
 
 
 async def test_the_last_command_to_the_models_toy_is_known(room: Store) -> None:
-    await room.ledger.settle([tip("a"), tip("b")])
+    await room.ledger.post([tip("a"), tip("b")])
     lines = [
         record("a", TargetState.SENT, fit={"seconds": 3.5}),
         record("b", TargetState.SENT, fit={"seconds": 8}),
@@ -215,20 +215,20 @@ async def test_the_last_command_to_the_models_toy_is_known(room: Store) -> None:
 
 async def test_the_same_write_again_adds_nothing(room: Store) -> None:
     """As after a lost connection, when nobody knows whether the first one stands."""
-    await room.ledger.settle([tip("a"), tip("b")])
+    await room.ledger.post([tip("a"), tip("b")])
     records = [record("a", TargetState.QUEUED), record("a", TargetState.SKIPPED)]
     for _ in range(2):
         await room.rooms.append_audit(records, ["a"])
     trace = await room.traces.load_tip("a")
     assert trace is not None
     assert [each["state"] for each in trace.targets] == ["QUEUED", "SKIPPED"]
-    assert [event.tip_id for event in await room.ledger.pending_events("room", 10)] == ["b"]
+    assert [event.tip_id for event in await room.events.pending_events("room", 10)] == ["b"]
 
 
 async def test_every_state_and_reason_can_be_written(room: Store) -> None:
     records = [record("a", state) for state in TargetState]
     records += [record("a", TargetState.SKIPPED, reason=reason) for reason in Reason]
-    await room.ledger.settle([tip("a")])
+    await room.ledger.post([tip("a")])
     await room.rooms.append_audit(records, [])
     loaded = await room.rooms.load_room("room-1")
     assert loaded is not None
@@ -239,7 +239,7 @@ async def test_every_state_and_reason_can_be_written(room: Store) -> None:
 async def test_a_page_cannot_keep_the_audit_from_being_written(
     room: Store, code: str, kept: str
 ) -> None:
-    await room.ledger.settle([tip("a")])
+    await room.ledger.post([tip("a")])
     await room.rooms.append_audit(
         [record("a", TargetState.FAILED, code=code, call={"said": "\0"})], []
     )
@@ -356,7 +356,7 @@ async def test_the_demo_is_seeded_once(store: Store) -> None:
     assert first.platform_settings.enable_lovense
     assert len(first.tip_menu) == 6
 
-    await store.ledger.settle([tip("t-1", "alex", 100, room_id=ROOM_ID, model_id=MODEL_ID)])
+    await store.ledger.post([tip("t-1", "alex", 100, room_id=ROOM_ID, model_id=MODEL_ID)])
     off = PlatformSettings(enable_lovense=False)
     await store.settings.save_platform_settings(off, {}, "admin")
     await seed_demo(store)

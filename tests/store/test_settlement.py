@@ -10,14 +10,15 @@ import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.ports import Settled, Settlement, SettlementOutcome, UserRecord
+from actors.ports import UserRecord
+from actors.transfers import Outcome, Settled, Settlement
 from protocol import tip_activated
 from protocol.errors import ErrorCode, Refusal, Refused
 from protocol.tip_activated import MembershipTier
 from server.store.bridge import open_bridge
 from server.store.database import Connection
-from server.store.ledger_store import SourceRefConflict
 from server.store.store import Store, open_store
+from tests.actors.ports import receipt_of
 from tests.store.settlements import only_if_known, tip
 
 CONFLICT = Refusal(ErrorCode.TIP_CONFLICT)
@@ -36,7 +37,7 @@ async def funded(store: Store) -> Store:
 
 async def fund(store: Store, user_id: str, tokens: int) -> None:
     await store.members.save_user(UserRecord(user_id, user_id, MembershipTier.FREE))
-    await store.ledger.deposit(user_id, tokens, f"deposit:{user_id}")
+    await store.ledger.deposit(user_id, user_id, tokens)
 
 
 async def balances(store: Store) -> dict[str, int]:
@@ -61,15 +62,14 @@ async def check_books(store: Store) -> None:
         "SELECT count(*) FROM accounts a WHERE balance <> "
         "(SELECT coalesce(sum(amount), 0) FROM entries e WHERE e.account_id = a.account_id)",
         "SELECT sum(balance) FROM accounts",
-        "SELECT count(*) FROM tips t FULL JOIN outbox o USING (tip_id) "
-        "WHERE t.tip_id IS NULL OR o.tip_id IS NULL",
-        "SELECT count(*) FROM tips CROSS JOIN event_consumers c LEFT JOIN event_deliveries d "
-        "ON d.tip_id = tips.tip_id AND d.consumer = c.name WHERE d.tip_id IS NULL",
+        "SELECT count(*) FROM (SELECT source_ref FROM transfers WHERE kind = 'tip') t "
+        "FULL JOIN outbox o ON 'tip:' || o.tip_id = t.source_ref "
+        "WHERE t.source_ref IS NULL OR o.tip_id IS NULL",
     ):
         assert await scalar(store, broken) == 0, broken
 
 
-def brief(outcomes: Sequence[SettlementOutcome]) -> list[object]:
+def brief(outcomes: Sequence[Outcome]) -> list[object]:
     return [
         (each.balance, each.first) if isinstance(each, Settled) else each.code for each in outcomes
     ]
@@ -78,7 +78,9 @@ def brief(outcomes: Sequence[SettlementOutcome]) -> list[object]:
 async def test_a_settled_tip_stands_in_the_ledger(funded: Store) -> None:
     request = tip("t-1", "alex", 15)
     assert request.event is not None
-    assert await funded.ledger.settle([request]) == [Settled(request.event, 85, first=True)]
+    assert await funded.ledger.post([request]) == [
+        Settled(receipt_of(request.event, 85), first=True)
+    ]
 
     assert await balances(funded) == {
         "user:alex": 85,
@@ -105,12 +107,12 @@ async def test_a_settled_tip_stands_in_the_ledger(funded: Store) -> None:
 
 async def test_the_event_comes_back_byte_for_byte(funded: Store) -> None:
     request = tip("t-1", username='Ünï "q" \\ \U0001f600')
-    await funded.ledger.settle([request])
+    await funded.ledger.post([request])
     assert request.event is not None
     stored = await scalar(funded, "SELECT event::text FROM outbox")
     assert isinstance(stored, str)
     assert stored.encode() == tip_activated.encode(request.event)
-    assert await funded.ledger.pending_events("room", 10) == [request.event]
+    assert await funded.events.pending_events("room", 10) == [request.event]
 
 
 @pytest.mark.parametrize(
@@ -138,14 +140,15 @@ async def test_the_event_comes_back_byte_for_byte(funded: Store) -> None:
 async def test_outcomes(funded: Store, request_: Settlement, expected: object) -> None:
     """`known` was settled by alex with 10 of 100 tokens."""
     first = tip("known")
-    await funded.ledger.settle([first])
+    await funded.ledger.post([first])
     before = await balances(funded)
 
-    [outcome] = await funded.ledger.settle([request_])
+    [outcome] = await funded.ledger.post([request_])
 
     assert brief([outcome]) == [expected]
     if isinstance(outcome, Settled) and not outcome.first:
-        assert outcome.event == first.event
+        assert first.event is not None
+        assert outcome.receipt == receipt_of(first.event, 90)
     if not (isinstance(outcome, Settled) and outcome.first):
         assert await balances(funded) == before
     await check_books(funded)
@@ -154,30 +157,30 @@ async def test_outcomes(funded: Store, request_: Settlement, expected: object) -
 @pytest.mark.parametrize("amount", [0, -5, 100_000])
 async def test_an_amount_that_is_no_tip_is_refused(funded: Store, amount: int) -> None:
     request = msgspec.structs.replace(tip("t-1"), amount=amount)
-    [outcome] = await funded.ledger.settle([request])
+    [outcome] = await funded.ledger.post([request])
     assert outcome == Refusal(ErrorCode.INVALID_FIELD, "amount")
 
 
 async def test_an_event_that_says_something_else_is_a_bug(funded: Store) -> None:
     with pytest.raises(ValueError, match="do not say the same"):
-        await funded.ledger.settle([msgspec.structs.replace(tip("t-1"), amount=11)])
+        await funded.ledger.post([msgspec.structs.replace(tip("t-1"), amount=11)])
 
 
 async def test_a_repeat_is_answered_when_the_wallet_is_empty(funded: Store) -> None:
     first = tip("t-1", amount=60)
     assert first.event is not None
-    assert brief(await funded.ledger.settle([first, tip("t-2", amount=40)])) == [
+    assert brief(await funded.ledger.post([first, tip("t-2", amount=40)])) == [
         (40, True),
         (0, True),
     ]
-    assert await funded.ledger.settle([tip("t-1", amount=60)]) == [
-        Settled(first.event, 40, first=False)
+    assert await funded.ledger.post([tip("t-1", amount=60)]) == [
+        Settled(receipt_of(first.event, 40), first=False)
     ]
 
 
 async def test_one_batch(funded: Store) -> None:
     """Each request sees what the ones before it did, and fails alone."""
-    outcomes = await funded.ledger.settle(
+    outcomes = await funded.ledger.post(
         [
             tip("a", "alex", 60),
             tip("b", "sam", 51),
@@ -205,30 +208,30 @@ async def test_one_batch(funded: Store) -> None:
         ErrorCode.INVALID_FIELD,
         (0, True),
     ]
-    events = await funded.ledger.pending_events("room", 10)
+    events = await funded.events.pending_events("room", 10)
     assert [event.tip_id for event in events] == ["a", "c", "f"]
-    assert await funded.ledger.pending_events("room", 1) == events[:1]
+    assert await funded.events.pending_events("room", 1) == events[:1]
     await check_books(funded)
 
 
 async def test_an_empty_batch_is_no_work(store: Store) -> None:
-    assert await store.ledger.settle([]) == []
+    assert await store.ledger.post([]) == []
 
 
 async def test_what_only_the_database_finds_wrong_fails_alone(funded: Store) -> None:
-    """Two requests with the same entry id: the rest of the batch must not pay for it."""
+    """Two requests with the same transfer id: the rest of the batch must not pay for it."""
     good, twin = tip("a"), tip("b")
     assert good.event is not None
     assert twin.event is not None
-    ledger = msgspec.structs.replace(twin.event.ledger, debit_ref=good.event.ledger.debit_ref)
+    ledger = msgspec.structs.replace(twin.event.ledger, ledger_id=good.event.ledger.ledger_id)
     twin = msgspec.structs.replace(twin, event=msgspec.structs.replace(twin.event, ledger=ledger))
-    outcomes = await funded.ledger.settle([tip("x"), good, twin, tip("y")])
+    outcomes = await funded.ledger.post([tip("x"), good, twin, tip("y")])
     assert brief(outcomes) == [(90, True), (80, True), ErrorCode.INTERNAL, (70, True)]
     await check_books(funded)
 
 
 async def test_a_model_whose_share_rounds_to_nothing_still_has_an_entry(funded: Store) -> None:
-    await funded.ledger.settle([tip("t-1", amount=1)])
+    await funded.ledger.post([tip("t-1", amount=1)])
     trace = await funded.traces.load_tip("t-1")
     assert trace is not None
     assert [(each["accountId"], each["amount"]) for each in trace.entries] == [
@@ -239,29 +242,29 @@ async def test_a_model_whose_share_rounds_to_nothing_still_has_an_entry(funded: 
 
 
 async def test_the_same_tip_over_eight_connections_settles_once(funded: Store) -> None:
-    outcomes: list[SettlementOutcome] = []
+    outcomes: list[Outcome] = []
 
     async def settle(request: Settlement) -> None:
-        outcomes.extend(await funded.ledger.settle([request]))
+        outcomes.extend(await funded.ledger.post([request]))
 
     async with trio.open_nursery() as nursery:
         for _ in range(8):
             nursery.start_soon(settle, tip("t-1"))
     assert sorted(brief(outcomes), key=str) == [(90, False)] * 7 + [(90, True)]
-    assert len({each.event.event_id for each in outcomes if isinstance(each, Settled)}) == 1
+    assert await scalar(funded, "SELECT count(*) FROM outbox") == 1
     await check_books(funded)
 
 
 async def test_crossing_batches_do_not_block_each_other(funded: Store) -> None:
     """The same accounts in opposite orders, with the same new models: no deadlock."""
-    outcomes: list[SettlementOutcome] = []
+    outcomes: list[Outcome] = []
 
     async def settle(number: int) -> None:
         pairs = [("alex", "m-1"), ("sam", "m-2")]
         if number % 2:
             pairs.reverse()
         outcomes.extend(
-            await funded.ledger.settle(
+            await funded.ledger.post(
                 [tip(f"{number}-{user}", user, 1, model_id=model) for user, model in pairs]
             )
         )
@@ -280,39 +283,40 @@ async def test_crossing_batches_do_not_block_each_other(funded: Store) -> None:
 
 async def test_a_deposit_counts_once(store: Store) -> None:
     await store.members.save_user(UserRecord("alex", "Alex", MembershipTier.FREE))
-    first = await store.ledger.deposit("alex", 100, "deposit:1")
+    first = await store.ledger.deposit("d-1", "alex", 100)
     assert (first.balance, first.first) == (100, True)
-    await store.ledger.deposit("alex", 5, "deposit:2")
-    again = await store.ledger.deposit("alex", 100, "deposit:1")
+    await store.ledger.deposit("d-2", "alex", 5)
+    again = await store.ledger.deposit("d-1", "alex", 100)
     assert again == msgspec.structs.replace(first, first=False)
-    with pytest.raises(SourceRefConflict):
-        await store.ledger.deposit("alex", 101, "deposit:1")
+    with pytest.raises(Refused, match="TRANSFER_CONFLICT"):
+        await store.ledger.deposit("d-1", "alex", 101)
     with pytest.raises(Refused, match="USER_UNKNOWN"):
-        await store.ledger.deposit("nobody", 1, "deposit:3")
+        await store.ledger.deposit("d-3", "nobody", 1)
     assert (await store.members.load_viewer("alex")).balance == 105
     await check_books(store)
 
 
 @pytest.mark.parametrize(
-    ("amount", "source_ref"),
-    [(0, "deposit:1"), (1_000_000_001, "deposit:1"), (1, "tip:1"), (1, "deposit:\0")],
+    ("deposit_id", "amount", "field"),
+    [("d-1", 0, "amount"), ("d-1", 1_000_000_001, "amount"), ("d\0", 1, "depositId")],
 )
-async def test_a_deposit_has_limits(store: Store, amount: int, source_ref: str) -> None:
-    with pytest.raises(ValueError, match=r"amount|source_ref"):
-        await store.ledger.deposit("alex", amount, source_ref)
+async def test_a_deposit_has_limits(store: Store, deposit_id: str, amount: int, field: str) -> None:
+    with pytest.raises(Refused) as refused:
+        await store.ledger.deposit(deposit_id, "alex", amount)
+    assert refused.value.refusal == Refusal(ErrorCode.INVALID_FIELD, field)
 
 
 async def test_points_are_credited_once(funded: Store) -> None:
-    await funded.ledger.settle([tip("a"), tip("b", bonus_points=4), tip("c", "sam")])
-    events = await funded.ledger.pending_events("loyalty", 10)
+    await funded.ledger.post([tip("a"), tip("b", bonus_points=4), tip("c", "sam")])
+    events = await funded.events.pending_events("loyalty", 10)
     await funded.loyalty.credit_points(events[:2])
     await funded.loyalty.credit_points([*events, events[0]])
     await funded.loyalty.credit_points([])
     assert await funded.loyalty.load_points("alex") == 7
     assert await funded.loyalty.load_points("sam") == 3
     assert await funded.loyalty.load_points("nobody") == 0
-    assert await funded.ledger.pending_events("loyalty", 10) == []
-    assert len(await funded.ledger.pending_events("room", 10)) == 3
+    assert await funded.events.pending_events("loyalty", 10) == []
+    assert len(await funded.events.pending_events("room", 10)) == 3
 
 
 async def test_points_need_a_settled_tip(funded: Store) -> None:
@@ -334,31 +338,23 @@ TRANSFER = "00000000-0000-0000-0000-000000000001"
         "TRUNCATE entries",
         "UPDATE transfers SET source_ref = 'tip:x'",
         "DELETE FROM transfers",
-        "UPDATE tips SET amount = 1",
-        "DELETE FROM tips",
         "UPDATE outbox SET event = '{}'",
         "DELETE FROM outbox",
-        "DELETE FROM event_deliveries",
+        "DELETE FROM event_done",
+        "DELETE FROM holds",
         "DELETE FROM accounts",
         "UPDATE points_entries SET points = 0",
         "UPDATE accounts SET balance = -1 WHERE account_id = 'user:alex'",
         "INSERT INTO accounts (account_id, kind, owner_id) VALUES ('user:x', 'user', 'y')",
-        f"INSERT INTO transfers (transfer_id, kind, source_ref) "
-        f"VALUES ('{TRANSFER}', 'deposit', 'tip:x')",
-        # entries that do not sum to zero, that belong to no transfer, to no account
-        "INSERT INTO entries (entry_id, transfer_id, account_id, amount, balance_after) "
-        "SELECT gen_random_uuid(), transfer_id, 'escrow', 1, 1 FROM transfers",
-        f"INSERT INTO entries (entry_id, transfer_id, account_id, amount, balance_after) "
-        f"VALUES (gen_random_uuid(), '{TRANSFER}', 'escrow', 0, 0)",
-        "INSERT INTO entries (entry_id, transfer_id, account_id, amount, balance_after) "
-        "SELECT gen_random_uuid(), transfer_id, 'user:nobody', 0, 0 FROM transfers",
-        # a tip whose entries are another's
-        "INSERT INTO tips SELECT 'forged', room_id, broadcast_id, 'sam', model_id, amount, "
-        "transfer_id, debit_ref, credit_ref, now() FROM tips",
+        f"INSERT INTO transfers (transfer_id, kind, source_ref, content, answer, balance) "
+        f"VALUES ('{TRANSFER}', 'deposit', 'tip:x', '{{}}', '{{}}', 0)",
+        # entries that do not sum to zero
+        "INSERT INTO entries SELECT account_id, seq + 1, entry_id, transfer_id, 1, 1, hash, now() "
+        "FROM entries",
     ],
 )
 async def test_the_database_itself_refuses(funded: Store, command: str) -> None:
-    await funded.ledger.settle([tip("t-1")])
+    await funded.ledger.post([tip("t-1")])
     with pytest.raises(asyncpg.IntegrityConstraintViolationError):
         await scalar(funded, command)
     await check_books(funded)
@@ -408,7 +404,7 @@ async def test_any_batches_settle_as_in_the_model(
             await fund(store, f"{user}-{own}", wallets[user])
         answers = [
             brief(
-                await store.ledger.settle(
+                await store.ledger.post(
                     [tip(f"{own}-{n}", f"{user}-{own}", amount) for n, user, amount in batch]
                 )
             )

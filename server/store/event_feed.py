@@ -1,0 +1,68 @@
+"""The outbox: every TipActivated in the order of its settlement, for the consumers.
+
+A consumer of ours asks for what it has not *done*, never for what comes after the last: it may do
+the later before the earlier. An outside one (a webhook, a stream of server-sent events) reads by
+`seq`, which is safe because settlements are single file: a smaller one never commits later.
+"""
+
+from typing import Any
+
+import asyncpg
+import msgspec
+import structlog
+
+from protocol import tip_activated
+from protocol.tip_activated import TipActivated
+from server.store import queries
+from server.store.database import Connection, Database
+
+
+class FedEvent(msgspec.Struct, frozen=True):
+    """One row of the outbox. `event`: the very bytes that were stored."""
+
+    seq: int
+    tip_id: str
+    event: bytes
+
+
+class PostgresEvents:
+    """Reads the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._log = structlog.get_logger("tiproom.store.events")
+
+    async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
+        """See actors.ports.EventStore. An event that cannot be decoded is logged and set aside, so
+        that the others come through."""
+        rows = await self._database.run(_fetch_pending, consumer, limit)
+        events: list[TipActivated] = []
+        for row in rows:
+            try:
+                events.append(tip_activated.decode(row["event"]))
+            except msgspec.DecodeError as error:
+                reason = type(error).__name__
+                self._log.error("event_set_aside", tip_id=row["tip_id"], reason=reason)
+        return events
+
+    async def events_after(self, seq: int, limit: int) -> list[FedEvent]:
+        """The next events after `seq` (0: from the first one), in order; all are committed, and
+        none will ever come in between."""
+        rows = await self._database.run(_fetch, queries.EVENTS_AFTER, seq, limit)
+        return [FedEvent(row["seq"], row["tip_id"], row["event"].encode()) for row in rows]
+
+    async def last_seq(self) -> int:
+        """Of the newest event; 0 before the first."""
+        [row] = await self._database.run(_fetch, queries.LAST_EVENT_SEQ)
+        seq: int = row["seq"]
+        return seq
+
+
+async def _fetch_pending(connection: Connection, consumer: str, limit: int) -> list[asyncpg.Record]:
+    """The cursor moves up to what is still undone first, so that the search stays short."""
+    await connection.execute(queries.ADVANCE_CURSOR, consumer)
+    return await connection.fetch(queries.PENDING_EVENTS, consumer, limit)
+
+
+async def _fetch(connection: Connection, query: str, *args: Any) -> list[asyncpg.Record]:
+    return await connection.fetch(query, *args)

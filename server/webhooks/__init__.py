@@ -1,0 +1,1 @@
+"""How events reach outside systems: the address that may be called, the signature, the POST."""

@@ -1,0 +1,329 @@
+"""Every operation of the OpenAPI document, as everyone who may call it and as nobody: whatever is
+sent, the answer is one that the document names, and looks as it says."""
+
+import copy
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Final
+
+import pytest
+
+from server.auth import Role
+from tests.e2e.members import WebsocketsSocket
+from tests.e2e.schemathesis_run import Report, run
+from tests.e2e.site import MODEL, ROOM, Site, new_data_dir, new_tip_id, running_site, token
+
+pytestmark = pytest.mark.slow  # some thousand requests to a real server
+
+ENDLESS: Final = {"GET /events"}
+"""Streams of server-sent events: a reader that waits for their end waits for ever."""
+
+ON_AIR: Final = {"DELETE /rooms/{room_id}/broadcast", "POST /rooms/{room_id}/broadcast"}
+"""The others' examples need the broadcast: what ends it comes after them."""
+
+VIEWER: Final = "kim"
+WHO: Final = {
+    Role.ADMIN: token("admin", "boss", room=None),
+    Role.SERVICE: token("service", "back-end", room=None),
+    Role.MODEL: token("model", MODEL),
+    Role.VIEWER: token("viewer", VIEWER, tier="VIP_PLATINUM"),
+}
+
+ALSO_ACCEPTED: Final = {
+    # Who must name the tipper, and who must not, hangs on the token: no schema of a body says it.
+    "POST /rooms/{room_id}/tips": 422,
+    # A vibration's type says which other fields it needs.
+    "POST /ledger/holds": 422,
+    # Less than what is held.
+    "POST /ledger/holds/{hold_id}/settle": 422,
+    # docs/webhooks.md says which URLs there may be.
+    "POST /webhooks": 422,
+    "PATCH /webhooks/{webhook_id}": 422,
+    # Not beyond the newest event.
+    "POST /webhooks/{webhook_id}/replay": 422,
+}
+
+NEEDS_A_FAILURE: Final = {"POST /webhooks/{webhook_id}/deliveries/{seq}/redeliver"}
+"""Says yes of a delivery that has failed: test_webhooks.py makes some."""
+
+METHODS: Final = ("get", "put", "post", "delete", "patch")
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """By name, "GET /path"."""
+    return {
+        f"{method.upper()} {path}": methods[method]
+        for path, methods in document["paths"].items()
+        for method in METHODS
+        if method in methods
+    }
+
+
+def finite(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: each for name, each in operations(document).items() if name not in ENDLESS}
+
+
+def public(document: dict[str, Any]) -> set[str]:
+    """What asks for no token."""
+    return {name for name, each in operations(document).items() if not each.get("security")}
+
+
+HELD: Final = {
+    "GET /ledger/holds/{hold_id}": "held-to-see",
+    "POST /ledger/holds/{hold_id}/settle": "held-to-settle",
+    "POST /ledger/holds/{hold_id}/release": "held-to-release",
+}
+"""One for each end of a hold, and one to see: what an answer names is sent elsewhere, too."""
+
+
+WEBHOOK_URL: Final = "http://127.0.0.1:9/hook"
+"""Nobody listens there."""
+
+
+def held(hold_id: str) -> dict[str, Any]:
+    item = {
+        "itemId": "item-1",
+        "itemName": "A dance",
+        "descriptionPublic": "",
+        "vibration": None,
+        "bonusPoints": 0,
+    }
+    return {"holdId": hold_id, "userId": VIEWER, "roomId": ROOM, "amount": 5, "item": item}
+
+
+def has_success(answers: Counter[int]) -> bool:
+    return any(200 <= status < 300 for status in answers)
+
+
+def bodies(site: Site, tip_id: str) -> dict[str, Any]:
+    """What each operation says yes to while the demo's room is live: random bodies hardly ever
+    name a running broadcast. One that is missing here shows as an operation without a success."""
+    reason = {"reason": "a check of all operations"}
+    return {
+        "POST /demo/tokens": {"as": VIEWER},
+        "POST /rooms/{room_id}/tips": {
+            "tipId": new_tip_id(),
+            "broadcastId": site.broadcast_id(),
+            "amount": 5,
+            "userId": VIEWER,
+        },
+        "PUT /rooms/{room_id}/preferences": {"reactToMyTips": True},
+        "POST /rooms/{room_id}/broadcast": {"lovenseMode": "EXTENSION"},
+        "PATCH /admin/settings": {"lovenseRateLimitPerMin": 600},
+        "PATCH /models/{model_id}/settings": {"autoConnect": True},
+        "POST /admin/rooms/{room_id}/toys/stop": reason,
+        "POST /admin/rooms/{room_id}/toys/resume": reason,
+        "POST /ledger/deposits": {"depositId": "d", "userId": VIEWER, "amount": 5},
+        "POST /ledger/refunds": {"refundId": "r", "tipId": tip_id, "tokens": 1},
+        "POST /ledger/holds": held("held"),
+        "POST /ledger/holds/{hold_id}/settle": {"refundTokens": 1},
+        "POST /webhooks": {"url": WEBHOOK_URL},
+        "PATCH /webhooks/{webhook_id}": {"description": "ours"},
+        "POST /webhooks/{webhook_id}/replay": {"after": 0},
+        "PUT /users/{user_id}": {"username": VIEWER, "membershipTier": "VIP_PLATINUM"},
+        "PUT /models/{model_id}": {"displayName": "Ruby Rain", "roomId": ROOM},
+    }
+
+
+def new_webhook(site: Site) -> str:
+    answer = site.request("POST", "/webhooks", bearer=WHO[Role.SERVICE], json={"url": WEBHOOK_URL})
+    assert answer.status_code == 200, answer.text
+    webhook_id = answer.json()["webhook"]["webhookId"]
+    assert isinstance(webhook_id, str)
+    return webhook_id
+
+
+def with_examples(site: Site, tip_id: str, role: Role | None = None) -> dict[str, Any]:
+    """The server's own document, with ids and bodies of the demo as examples."""
+    document = copy.deepcopy(site.document)
+    account = f"model:{MODEL}" if role is Role.MODEL else f"user:{VIEWER}"
+    place = {
+        "room_id": ROOM,
+        "model_id": MODEL,
+        "tip_id": tip_id,
+        "user_id": VIEWER,
+        "account_id": account,
+        "webhook_id": new_webhook(site),
+        "seq": "1",
+    }
+    deleted = new_webhook(site)
+    fed = bodies(site, tip_id)
+    for name, operation in operations(document).items():
+        ids = place | {"hold_id": HELD.get(name, "")}
+        if name == "DELETE /webhooks/{webhook_id}":
+            ids["webhook_id"] = deleted
+        for parameter in operation["parameters"]:
+            if parameter["name"] in ids:
+                parameter["example"] = ids[parameter["name"]]
+        if name in fed:
+            operation["requestBody"]["content"]["application/json"]["example"] = fed[name]
+    return document
+
+
+def go_live(site: Site) -> None:
+    """The run before may have switched the toys off, or ended the broadcast."""
+    site.change_platform(enableLovense=True, lovenseRateLimitPerMin=600)
+    site.change_model(viewerSyncMode="VIP_ROOM_SYNC")
+    room = site.request("GET", "/admin/rooms/{room_id}", "admin").json()["room"]
+    if room["broadcastId"] is None:
+        body = {"lovenseMode": "EXTENSION"}
+        started = site.request("POST", "/rooms/{room_id}/broadcast", "model", json=body)
+        assert started.status_code == 200, started.text
+
+
+@contextmanager
+def viewer_with_toy(site: Site) -> Iterator[None]:
+    """Without a toy there is no preference to change. Takes whatever the room sends."""
+    with site.viewer(VIEWER, toy=True) as member:
+        assert isinstance(member.socket, WebsocketsSocket)
+        reader = Thread(target=deque, args=(member.socket.connection, 0))
+        reader.start()
+        yield
+    reader.join()
+
+
+@pytest.fixture(scope="module")
+def own_site() -> Iterator[Site]:
+    """A server that may be left in any state. It logs no error, whatever it is sent."""
+    with new_data_dir() as path, running_site(path) as site:
+        yield site
+        assert [line for line in site.server.log if line.get("level") == "error"] == []
+
+
+@pytest.fixture(scope="module")
+def run_as(own_site: Site) -> Callable[[Role], Report]:
+    """The run of a role over all that it may call; made once."""
+    settled = new_tip_id()
+    assert own_site.post_tip(WHO[Role.VIEWER], settled, 5).status_code == 200
+    for hold_id in set(HELD.values()):
+        answer = own_site.request(
+            "POST", "/ledger/holds", bearer=WHO[Role.SERVICE], json=held(hold_id)
+        )
+        assert answer.status_code == 200, answer.text
+
+    @cache
+    def running(role: Role) -> Report:
+        go_live(own_site)
+        document = with_examples(own_site, settled, role)
+        may = {name for name, each in finite(document).items() if role in each.get("x-roles", ())}
+        sending = partial(
+            run, document, own_site.server.http_url, bearer=WHO[role], also_accepted=ALSO_ACCEPTED
+        )
+        with viewer_with_toy(own_site):
+            return sending(may - ON_AIR) + sending(may & ON_AIR)
+
+    return running
+
+
+@pytest.mark.parametrize("role", WHO)
+def test_who_may_call_gets_what_the_document_says(
+    run_as: Callable[[Role], Report], role: Role
+) -> None:
+    report = run_as(role)
+    assert report.failures == []
+    refused = {name for name, answers in report.answers.items() if not has_success(answers)}
+    assert refused <= NEEDS_A_FAILURE
+
+
+def test_open_operations_answer_nobody_what_the_document_says(own_site: Site) -> None:
+    document = with_examples(own_site, "none")
+    report = run(document, own_site.server.http_url, public(document))
+    assert report.failures == []
+    assert all(has_success(answers) for answers in report.answers.values())
+
+
+def test_nobody_gets_nothing_but_401_from_the_others(own_site: Site) -> None:
+    """Whatever else the request is, good or bad."""
+    document = own_site.document
+    guarded = operations(document).keys() - public(document)
+    report = run(document, own_site.server.http_url, guarded, phases={"fuzzing"})
+    assert report.failures == []
+    assert {status for answers in report.answers.values() for status in answers} == {401}
+
+
+def test_every_operation_is_run_and_says_yes_to_somebody(
+    own_site: Site, run_as: Callable[[Role], Report]
+) -> None:
+    """An operation that is missing needs an example in `bodies` or `with_examples`."""
+    said_yes = {
+        name
+        for role in WHO
+        for name, answers in run_as(role).answers.items()
+        if has_success(answers)
+    }
+    expected = finite(own_site.document).keys() - public(own_site.document)
+    assert expected - said_yes <= NEEDS_A_FAILURE
+
+
+# ---- the run itself: what it must find ---------------------------------------------------------
+
+
+def forget_the_answer(document: dict[str, Any]) -> None:
+    del document["paths"]["/admin/tips/{tip_id}"]["get"]["responses"]["404"]
+
+
+def promise_another_shape(document: dict[str, Any]) -> None:
+    document["components"]["schemas"]["PlatformSettings"]["required"] = ["noSuchSetting"]
+
+
+def promise_another_media_type(document: dict[str, Any]) -> None:
+    ok = document["paths"]["/admin/settings"]["get"]["responses"]["200"]
+    ok["content"] = {"text/plain": {"schema": {"type": "string"}}}
+
+
+def claim_to_be_guarded(document: dict[str, Any]) -> None:
+    document["paths"]["/healthz"]["get"]["security"] = [{"bearer": []}]
+
+
+def allow_what_is_refused(document: dict[str, Any]) -> None:
+    act = document["components"]["schemas"]["Act"]
+    act["properties"]["reason"] = {"type": "integer"}
+
+
+LIES: Final = [
+    (forget_the_answer, "GET /admin/tips/{tip_id}", "status_code_conformance"),
+    (promise_another_shape, "GET /admin/settings", "response_schema_conformance"),
+    (promise_another_media_type, "GET /admin/settings", "content_type_conformance"),
+    (claim_to_be_guarded, "GET /healthz", "ignored_auth"),
+    (
+        allow_what_is_refused,
+        "POST /admin/rooms/{room_id}/toys/resume",
+        "positive_data_acceptance",
+    ),
+]
+
+
+@pytest.mark.parametrize(("lie", "name", "check"), LIES)
+def test_a_document_that_lies_turns_the_run_red(
+    own_site: Site, lie: Callable[[dict[str, Any]], None], name: str, check: str
+) -> None:
+    document = with_examples(own_site, "none")
+    lie(document)
+    report = run(document, own_site.server.http_url, {name}, WHO[Role.ADMIN])
+    assert check in {failure.split(": ")[1] for failure in report.failures}
+
+
+class _Failing(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:  # the name is the library's
+        self.send_response(500)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args: object) -> None:
+        """Nothing: standard error is pytest's."""
+
+
+def test_a_server_that_fails_turns_the_run_red(own_site: Site) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Failing) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        report = run(own_site.document, url, {"GET /healthz"})
+        server.shutdown()
+        thread.join()
+    found = {failure.split(": ")[1] for failure in report.failures}
+    assert found >= {"not_a_server_error", "status_code_conformance"}
