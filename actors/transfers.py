@@ -48,6 +48,9 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def source_ref(self) -> str:
+        if self.unless_known is not None:
+            # Only tips are asked for so; one of before 0006 may be named as a purchase is today.
+            return f"tip:{self.tip_id}"
         return source_ref_of(self.tip_id)
 
 

@@ -157,29 +157,59 @@ END $$;
 
 -- Tables in months. Rows outside of all months go to the default partition: money never waits for
 -- an operator.
-CREATE TABLE monthly_tables (name text PRIMARY KEY);
-INSERT INTO monthly_tables VALUES ('entries'), ('outbox'), ('activation_audit');
+CREATE TABLE monthly_tables (name text PRIMARY KEY, time_column text NOT NULL);
+INSERT INTO monthly_tables VALUES
+    ('entries', 'created_at'), ('outbox', 'created_at'), ('activation_audit', 'at_utc');
 
--- Bring about the partitions of `months` months, from that of `first` on; how many are new.
+-- Rows that went to the default partition before their month was there go where they belong.
+CREATE FUNCTION add_month_of_default(parent text, child text, bounds text) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    spare text := parent || '_default';
+BEGIN
+    EXECUTE format('ALTER TABLE %I DETACH PARTITION %I', parent, spare);
+    -- No row is deleted, which its own trigger would refuse: the whole table is replaced.
+    EXECUTE format('ALTER TABLE %I RENAME TO %I', spare, spare || '_before');
+    PERFORM add_partition(parent, child, bounds);
+    PERFORM add_partition(parent, spare, 'DEFAULT');
+    EXECUTE format('INSERT INTO %I SELECT * FROM %I', parent, spare || '_before');
+    EXECUTE format('DROP TABLE %I', spare || '_before');
+END $$;
+
+-- Bring about the partitions of `months` months, from that of `first` on; how many are new. Gives
+-- up after `lock_timeout`, with nothing changed.
 CREATE FUNCTION add_months(first timestamptz, months int) RETURNS int LANGUAGE plpgsql
-SET timezone = 'UTC' AS $$
+-- Less than deadlock_timeout: where it and a reader wait for each other, the reader goes on.
+SET timezone = 'UTC' SET lock_timeout = '800ms' AS $$
 DECLARE
     added int := 0;
     month timestamptz;
+    child text;
+    bounds text;
+    misplaced boolean;
     wanted record;
 BEGIN
     -- One at a time, on all servers.
     PERFORM pg_advisory_xact_lock(8466838);
     FOR wanted IN
-        SELECT t.name AS parent, date_trunc('month', first) + n * interval '1 month' AS month
+        SELECT t.name AS parent, t.time_column,
+               date_trunc('month', first) + n * interval '1 month' AS month
         FROM monthly_tables t CROSS JOIN generate_series(0, months - 1) n
+        ORDER BY t.name, n
     LOOP
         month := wanted.month;
-        IF to_regclass(wanted.parent || to_char(month, '_YYYY_MM')) IS NULL THEN
-            PERFORM add_partition(wanted.parent, wanted.parent || to_char(month, '_YYYY_MM'),
-                format('FOR VALUES FROM (%L) TO (%L)', month, month + interval '1 month'));
-            added := added + 1;
+        child := wanted.parent || to_char(month, '_YYYY_MM');
+        CONTINUE WHEN to_regclass(child) IS NOT NULL;
+        bounds := format('FOR VALUES FROM (%L) TO (%L)', month, month + interval '1 month');
+        EXECUTE format('SELECT EXISTS (SELECT FROM %I WHERE %I >= %L AND %2$I < %4$L)',
+            wanted.parent || '_default', wanted.time_column, month, month + interval '1 month')
+        INTO misplaced;
+        IF misplaced THEN
+            PERFORM add_month_of_default(wanted.parent, child, bounds);
+        ELSE
+            PERFORM add_partition(wanted.parent, child, bounds);
         END IF;
+        added := added + 1;
     END LOOP;
     RETURN added;
 END $$;
@@ -461,7 +491,17 @@ BEGIN
             END IF;
         ELSIF transfer_ids[i] IS NULL THEN
             outcome := 'not_known';
-        ELSE
+        END IF;
+        -- Before its legs, which rest on what was given back before.
+        IF outcome IS NULL AND refunded_refs[i] IS NOT NULL THEN
+            IF refunded_refs[i] = ANY (refunded_now) OR refunded_befores[i] <> (
+                SELECT coalesce(sum((t.content ->> 'tokens')::int), 0)
+                FROM transfers t WHERE t.refunds = refunded_refs[i]
+            ) THEN
+                outcome := 'refund_moved';
+            END IF;
+        END IF;
+        IF outcome IS NULL THEN
             FOR leg IN leg_start..leg_ends[i] LOOP
                 slot := leg_accounts[leg];
                 IF balances[slot] IS NULL THEN
@@ -474,13 +514,13 @@ BEGIN
             END LOOP;
         END IF;
         IF outcome IS NULL AND refunded_refs[i] IS NOT NULL THEN
-            IF refunded_refs[i] = ANY (refunded_now) OR refunded_befores[i] <> (
-                SELECT coalesce(sum((t.content ->> 'tokens')::int), 0)
-                FROM transfers t WHERE t.refunds = refunded_refs[i]
-            ) THEN
-                outcome := 'refund_moved';
-            ELSE
-                refunded_now := refunded_now || refunded_refs[i];
+            refunded_now := refunded_now || refunded_refs[i];
+        END IF;
+        -- Its settlement's tipId may be an old tip's: tips could be named so before 0006.
+        IF outcome IS NULL AND hold_states[i] = 'HELD' THEN
+            IF EXISTS (SELECT FROM transfers t
+                       WHERE t.source_ref = 'tip:purchase:' || hold_ids[i]) THEN
+                outcome := 'conflict';
             END IF;
         END IF;
         IF outcome IS NULL AND hold_states[i] = 'HELD' THEN
@@ -559,13 +599,21 @@ BEGIN
         balance = excluded.balance, last_seq = excluded.last_seq, last_hash = excluded.last_hash;
 END $$;
 
+-- Up to which event the outbox was moved away: who reads on from an earlier one would miss some.
+CREATE TABLE archived_events (
+    single boolean PRIMARY KEY DEFAULT true CHECK (single),
+    last_seq bigint NOT NULL
+);
+INSERT INTO archived_events (last_seq) VALUES (0);
+
 -- ---- moving old months away --------------------------------------------------------------------
 
 -- Close the oldest month that is attached, which must be over and done, and detach its partitions:
 -- `{table}_{YYYY}_{MM}` stay as tables of their own. Keys, holds and accounts stay: what was settled
 -- then is a repeat for ever. The chain goes on from archived_accounts. One row for each table.
 CREATE FUNCTION archive_month(month timestamptz) RETURNS SETOF text LANGUAGE plpgsql
-SET timezone = 'UTC' AS $$
+-- Less than deadlock_timeout: where it and a reader wait for each other, the reader goes on.
+SET timezone = 'UTC' SET lock_timeout = '800ms' AS $$
 DECLARE
     begins timestamptz := date_trunc('month', month);
     ends timestamptz := date_trunc('month', month) + interval '1 month';
@@ -620,8 +668,11 @@ BEGIN
         RAISE EXCEPTION 'an account has a later entry with a smaller number'
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
+    UPDATE archived_events SET last_seq = greatest(
+        last_seq, (SELECT coalesce(max(o.seq), 0) FROM outbox o WHERE o.created_at < ends));
     -- Only from here on does posting wait, for as long as a commit takes.
     PERFORM FROM accounts a WHERE a.account_id = 'revenue' FOR UPDATE;
+    LOCK TABLE activation_audit, entries, outbox IN ACCESS EXCLUSIVE MODE;
     FOR detached IN
         SELECT t.name AS parent, t.name || to_char(begins, '_YYYY_MM') AS name
         FROM monthly_tables t

@@ -53,6 +53,7 @@ class ErrorCode(StrEnum):
     DELIVERY_UNKNOWN = "DELIVERY_UNKNOWN"
     TOO_MANY_WEBHOOKS = "TOO_MANY_WEBHOOKS"
     TOO_MANY_STREAMS = "TOO_MANY_STREAMS"
+    EVENTS_ARCHIVED = "EVENTS_ARCHIVED"
     LEDGER_UNAVAILABLE = "LEDGER_UNAVAILABLE"
     PREFERENCE_HIDDEN = "PREFERENCE_HIDDEN"
     SETTING_UNKNOWN = "SETTING_UNKNOWN"
@@ -129,6 +130,9 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ),
     ErrorCode.TOO_MANY_STREAMS: ErrorRule(
         503, "server", True, "Too many event streams are open; try again later."
+    ),
+    ErrorCode.EVENTS_ARCHIVED: ErrorRule(
+        410, "state", False, "Events after this one were moved away with their month."
     ),
     ErrorCode.LEDGER_UNAVAILABLE: ErrorRule(
         503, "server", True, "The outcome is unknown; send the same tipId again."

@@ -1,7 +1,8 @@
 """The one place that wires everything: database, actors, sockets, HTTP; and their end.
 
-Start: PostgreSQL -> migrations -> actors -> relay -> ports. End: the ports close and members are
-told to come back; what was accepted is settled, written and handed over; then the database goes.
+Start: PostgreSQL -> migrations -> months -> actors -> relay -> ports. End: the ports close and
+members are told to come back; what was accepted is settled, written and handed over; then the
+database goes.
 """
 
 import logging
@@ -147,6 +148,8 @@ async def _serve(
         toys = ToyConsumer(rooms, nursery)
         ledger.add_consumer(toys)
         ledger.watch_wallets(UserNews(rooms))
+        # Before anything writes: what is late for its month goes to the default partition.
+        await nursery.start(keep_months_ahead, store.months)
         await nursery.start(audit.run)
         await nursery.start(loyalty.run)
         await nursery.start(ledger.run)
@@ -194,7 +197,6 @@ async def _serve(
         await nursery.start(watch.run)
         await nursery.start(dispatcher.run)
         await nursery.start(run_hold_expiry, store.accounts, ledger)
-        await nursery.start(keep_months_ahead, store.months)
         announce(Ready(http_url, socket_url))
 
         await stop.wait()

@@ -27,7 +27,16 @@ PRIVATE = [
     "fe80::1",
     "fd00::1",
     "::ffff:10.0.0.1",
+    "::ffff:93.184.216.34",
+    "::10.0.0.1",
+    "::ffff:0:10.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b:1::10.0.0.1",
+    "fec0::1",
+    "2001:0:a00:1::",
+    "2001:db8::1",
     "2002:7f00:1::",
+    "3fff::1",
 ]
 
 
@@ -40,7 +49,7 @@ def test_addresses_that_are_not_of_the_public_internet(address: str) -> None:
     check_url(f"https://{host}/", private_allowed=True)
 
 
-@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1"])
+@pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "2a00:1450::1"])
 def test_addresses_of_the_public_internet(address: str) -> None:
     assert is_public(ip_address(address))
 
@@ -56,6 +65,30 @@ def test_http_is_for_this_machine_only(host: str) -> None:
 def test_not_for_others(host: str) -> None:
     with pytest.raises(Refused):
         check_url(f"http://{host}/", private_allowed=True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "a..b",
+        ".example.org",
+        "-a.example.org",
+        "a-.example.org",
+        "a" * 64 + ".org",
+        "a." * 127,
+        "a*b",
+    ],
+)
+def test_what_is_no_name_of_a_host(host: str) -> None:
+    with pytest.raises(Refused):
+        check_url(f"https://{host}/", private_allowed=True)
+
+
+@pytest.mark.parametrize(
+    "host", ["example.org", "Example.ORG.", "xn--bcher-kva.example", "a_b.c-d"]
+)
+def test_names_of_hosts(host: str) -> None:
+    check_url(f"https://{host}:8443/x?y=1", private_allowed=False)
 
 
 def test_the_signature_is_the_documented_one() -> None:
@@ -75,6 +108,13 @@ async def test_a_name_that_leads_to_a_private_address_is_not_connected_to() -> N
     async with open_sender(private_allowed=False, chance=Chance()) as sender:
         answer = await sender.send("https://localhost:1/", "whsec_test", EVENT, 1)
     assert (answer.status, answer.error) == (None, "not a public address")
+
+
+@pytest.mark.parametrize("private_allowed", [False, True])
+async def test_a_name_that_nobody_could_look_up(private_allowed: bool) -> None:
+    async with open_sender(private_allowed, chance=Chance()) as sender:
+        answer = await sender.send("https://a..b/", "whsec_test", EVENT, 1)
+    assert (answer.status, answer.error) == (None, "no address for the name")
 
 
 async def test_nobody_listens() -> None:

@@ -48,6 +48,8 @@ LEASE_S: Final = WORK_S + ATTEMPT_TIMEOUT_S + 1.0
 
 LOOK_INTERVAL_S: Final = 2.0
 """For retries that fall due, and leases that end."""
+PACE_S: Final = 0.1
+"""Between two looks: at a high rate of tips a page, not a question for each commit."""
 REFRESH_INTERVAL_S: Final = 5.0
 """For endpoints that were changed by way of another server."""
 UNAVAILABLE_PAUSE_S: Final = 2.0
@@ -90,6 +92,7 @@ class _Endpoint:
     behind: bool = False
     failures: int = 0
     """In a row."""
+    changes: int = 0
 
 
 class WebhookDispatcher:
@@ -109,11 +112,13 @@ class WebhookDispatcher:
         self._counts: Counter[str] = Counter()
         self._log = structlog.get_logger("tiproom.consumers.webhooks")
 
-    def changed(self) -> None:
-        """An endpoint was added, changed or removed, or something is to be delivered again: begun
-        work is put down after the attempt that is under way, and looked up anew."""
+    def changed(self, webhook_id: str) -> None:
+        """It was added, changed or removed, or something is to be delivered again: its begun work
+        is put down after the attempt that is under way, and looked up anew."""
         self._changes += 1
-        for endpoint in self._endpoints.values():
+        endpoint = self._endpoints.get(webhook_id)
+        if endpoint is not None:
+            endpoint.changes += 1
             endpoint.failures = 0  # a new address, or somebody who knows that the old one is back
         self._watch.wake()
 
@@ -185,16 +190,17 @@ class WebhookDispatcher:
 
     async def _serve(self, endpoint: _Endpoint, node: UUID) -> None:
         while not self._ends(endpoint):
-            changes, news = self._changes, self._watch.next_news
+            changes, news = endpoint.changes, self._watch.next_news
             claimed_s = trio.current_time()
             work = await self._store.claim(endpoint.webhook_id, node, LEASE_S, PAGE_MAX)
             endpoint.behind = work is not None
             if work is None:
                 with trio.move_on_after(LOOK_INTERVAL_S):
                     await news.wait()
-                continue
-            await self._deliver(endpoint, node, work, changes, claimed_s + WORK_S)
-            await self._rest(endpoint)
+            else:
+                await self._deliver(endpoint, node, work, changes, claimed_s + WORK_S)
+                await self._rest(endpoint)
+            await trio.sleep_until(claimed_s + PACE_S)
 
     async def _rest(self, endpoint: _Endpoint) -> None:
         with trio.move_on_after(rest_s(endpoint.failures, self._chance)) as resting:
@@ -221,7 +227,7 @@ class WebhookDispatcher:
                 begun = True
                 return True
             return (
-                changes == self._changes
+                changes == endpoint.changes
                 and not self._ends(endpoint)
                 and endpoint.failures < FAILURES_BEFORE_REST
                 and trio.current_time() < until_s
@@ -231,9 +237,6 @@ class WebhookDispatcher:
             if not goes_on():
                 return
             answer = await self._attempt(endpoint, work, event)
-            if answer.gone:
-                await self._pause(endpoint, node)
-                return
             again_s = None if answer.delivered else retry_in_s(event.attempts + 1, self._chance)
             await self._store.record_retry(endpoint.webhook_id, node, event, answer, again_s)
             if not answer.delivered and again_s is None:
@@ -241,6 +244,9 @@ class WebhookDispatcher:
                 self._log.warning(
                     "webhook_delivery_dead", webhook_id=endpoint.webhook_id, tip_id=event.tip_id
                 )
+            if answer.gone:
+                await self._pause(endpoint, node)
+                return
 
         cursor = delivered = work.cursor
         try:

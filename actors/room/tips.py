@@ -38,9 +38,7 @@ def tip(
     tier: MembershipTier,
 ) -> list[Effect]:
     """Submit one tip. The answer follows when the ledger has one."""
-    if tip_id.startswith(PURCHASE_PREFIX):
-        return reply(asker, Refusal(ErrorCode.INVALID_FIELD, "tipId", "A tip is no purchase."))
-    refusal = over_the_rate(state, ctx, user_id) or _refusal(state, broadcast_id, user_id)
+    refusal = over_the_rate(state, ctx, user_id) or _refusal(state, tip_id, broadcast_id, user_id)
     if refusal is not None:
         event, model_tokens = None, 0
     else:
@@ -107,7 +105,9 @@ def error_frame(ref: int | None, refusal: Refusal) -> frames.Error:
     )
 
 
-def _refusal(state: RoomState, broadcast_id: str, user_id: str) -> Refusal | None:
+def _refusal(state: RoomState, tip_id: str, broadcast_id: str, user_id: str) -> Refusal | None:
+    if tip_id.startswith(PURCHASE_PREFIX):
+        return Refusal(ErrorCode.INVALID_FIELD, "tipId", "A tip is no purchase.")
     if user_id == state.model_id:
         return Refusal(ErrorCode.FORBIDDEN, detail="A model does not tip in her own room.")
     if state.broadcast is None:

@@ -6,6 +6,7 @@ a slow reader has not got yet stays in the database, not in memory.
 
 from types import TracebackType
 from typing import Final, Protocol
+from weakref import WeakSet
 
 import structlog
 import trio
@@ -14,7 +15,7 @@ from quart.wrappers.response import ResponseBody
 from actors.consumers.outbox_watch import OutboxWatch
 from actors.ports import StoreUnavailable
 from protocol.errors import ErrorCode, Refused
-from server.store.event_feed import FedEvent
+from server.store.event_feed import FedEvent, events_archived
 
 STREAMS_MAX: Final = 32
 """For back ends, not for the public: each may have a handful."""
@@ -31,6 +32,8 @@ class EventFeed(Protocol):
 
     async def last_seq(self) -> int: ...
 
+    async def archived_seq(self) -> int: ...
+
 
 class EventStreams:
     """Opens streams and ends them. `open` is how many there are."""
@@ -39,20 +42,30 @@ class EventStreams:
         self.feed = feed
         self.watch = watch
         self.closing = False
-        self.open = 0
+        # Weak: one whose response never begins, as its reader left, has no end that is told.
+        self.counted: WeakSet[EventStream] = WeakSet()
         self._streams_max = streams_max
         self.log = structlog.get_logger("tiproom.http.events")
+
+    @property
+    def open(self) -> int:
+        return len(self.counted)
 
     async def stream(self, after: int | None, valid_for_s: float, field: str) -> "EventStream":
         """What comes after the event `after`; None: from now on. It ends by itself after
         `valid_for_s`. Raises Refused: INVALID_FIELD with the name `field` for an event that there
-        is not yet, TOO_MANY_STREAMS; StoreUnavailable."""
+        is not yet, EVENTS_ARCHIVED, TOO_MANY_STREAMS; StoreUnavailable."""
         last = await self.feed.last_seq()
+        archived = await self.feed.archived_seq()
+        if after is not None and after < archived:
+            raise events_archived(archived, field)
         if after is not None and after > last:
             raise Refused(ErrorCode.INVALID_FIELD, field, "There is no such event yet.")
         if self.closing or self.open >= self._streams_max:
             raise Refused(ErrorCode.TOO_MANY_STREAMS, retry_after_s=HEARTBEAT_S)
-        return EventStream(self, last if after is None else after, valid_for_s)
+        stream = EventStream(self, last if after is None else after, valid_for_s)
+        self.counted.add(stream)  # nothing waits between the question and this
+        return stream
 
     def close(self) -> None:
         """End all streams at their next turn, which is now unless a reader is slow; open no more.
@@ -62,8 +75,7 @@ class EventStreams:
 
 
 class EventStream(ResponseBody):
-    """The body of one response. Counts as open from the start of its sending to its end, however
-    that comes."""
+    """The body of one response. Counts as open until its sending ends, however that comes."""
 
     def __init__(self, streams: EventStreams, after: int, valid_for_s: float) -> None:
         self._streams = streams
@@ -73,7 +85,6 @@ class EventStream(ResponseBody):
         self._begun = self._over = False
 
     async def __aenter__(self) -> "EventStream":
-        self._streams.open += 1
         return self
 
     async def __aexit__(
@@ -82,7 +93,7 @@ class EventStream(ResponseBody):
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._streams.open -= 1
+        self._streams.counted.discard(self)
 
     def __aiter__(self) -> "EventStream":
         return self

@@ -32,7 +32,7 @@ class EventMessage(msgspec.Struct, frozen=True):
 
 
 class EventsQuery(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """`after`: the id after which to begin; 0: the oldest event that there is. A Last-Event-ID
+    """`after`: the id after which to begin; 0: with the first event of all. A Last-Event-ID
     header comes first: it is what a reader sends when it reconnects."""
 
     after: Seq | None = None
@@ -48,6 +48,7 @@ def blueprint(services: Services) -> Blueprint:
         EventMessage,
         ErrorCode.TOKEN_INVALID,
         ErrorCode.FORBIDDEN,
+        ErrorCode.EVENTS_ARCHIVED,
         ErrorCode.TOO_MANY_STREAMS,
         ErrorCode.LEDGER_UNAVAILABLE,
     )

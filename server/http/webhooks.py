@@ -96,7 +96,7 @@ def blueprint(services: Services) -> Blueprint:
 
     def done(act: str, webhook_id: str, **more: int) -> None:
         log.warning(act, webhook_id=webhook_id, who=caller().user_id, **more)
-        services.dispatcher.changed()
+        services.dispatcher.changed(webhook_id)
 
     @webhooks.post("")
     @allow(services.authority, *_ROLES)
@@ -190,7 +190,7 @@ def blueprint(services: Services) -> Blueprint:
     @webhooks.post("/<webhook_id>/replay")
     @allow(services.authority, *_ROLES)
     @accepts(Replay)
-    @answers(WebhookRecord, *_ERRORS, ErrorCode.WEBHOOK_UNKNOWN)
+    @answers(WebhookRecord, *_ERRORS, ErrorCode.WEBHOOK_UNKNOWN, ErrorCode.EVENTS_ARCHIVED)
     async def replay(wanted: Replay, webhook_id: str) -> Response:
         """Go on after another event: earlier to have events again, later to skip them"""
         await store.replay(webhook_id, wanted.after)

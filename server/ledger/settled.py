@@ -300,6 +300,8 @@ class SettledTransfers:
         if event is None:
             return
         source_ref = row.source_ref.decode()
+        # Before 0006 a tip could be named as a purchase is today.
+        due_ref = f"tip:{event.tip_id}" if row.kind == b"tip" else source_ref_of(event.tip_id)
         ledger = event.ledger
         debit_ref, credit_ref, model = held_debit_ref, None, None
         for leg in legs or ():
@@ -309,7 +311,7 @@ class SettledTransfers:
                 debit_ref = leg.entry_id
         in_event = (
             event.tip_id,
-            source_ref_of(event.tip_id),
+            due_ref,
             ledger.ledger_id,
             ledger.source_ref,
             ledger.debit_ref,

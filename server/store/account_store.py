@@ -98,7 +98,7 @@ class PostgresAccounts:
             return None
         row = rows[0]
         return SettledTransfer(
-            source_ref=source_ref,
+            source_ref=row["source_ref"],
             user_id=row["user_id"],
             model_id=row["model_id"],
             amount=row["amount"],

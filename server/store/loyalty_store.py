@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from protocol.tip_activated import TipActivated, source_ref_of
+from protocol.tip_activated import TipActivated
 from server.store import queries
 from server.store.database import Connection, Database
 
@@ -25,7 +25,7 @@ class PostgresLoyalty:
             _fetch,
             queries.CREDIT_POINTS,
             [event.tip_id for event in events],
-            [source_ref_of(event.tip_id) for event in events],
+            [event.ledger.source_ref for event in events],
             [event.tipper.user_id for event in events],
             [event.item.bonus_points for event in events],
             LOYALTY,

@@ -9,7 +9,7 @@ import trio
 
 from actors.ports import StoreUnavailable
 from server.store import queries
-from server.store.bridge import Bridge
+from server.store.bridge import Bridge, BridgeDied
 from server.store.database import CONNECT_TIMEOUT_S, UNAVAILABLE, Connection, Database
 
 MONTHS_AHEAD: Final = 3
@@ -72,18 +72,28 @@ async def archive_month(bridge: Bridge, dsn: str, month: datetime) -> list[str]:
 async def keep_months_ahead(
     months: PostgresMonths, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """At once, and every day, until cancelled."""
-    log = structlog.get_logger("tiproom.months")
+    """At once, and every day, until cancelled; started when it was tried for the first time."""
+    pause_s = await _add_ahead(months)
     task_status.started()
     while True:
-        try:
-            added = await months.add_ahead()
-        except StoreUnavailable:
-            await trio.sleep(RETRY_INTERVAL_S)
-            continue
-        if added:
-            log.info("months_added", partitions=added)
-        await trio.sleep(CHECK_INTERVAL_S)
+        await trio.sleep(pause_s)
+        pause_s = await _add_ahead(months)
+
+
+async def _add_ahead(months: PostgresMonths) -> float:
+    """Seconds until it is due again. Raises BridgeDied."""
+    log = structlog.get_logger("tiproom.months")
+    try:
+        added = await months.add_ahead()
+    except BridgeDied:
+        raise
+    except Exception as error:
+        # Whatever it is: the default partition takes the rows meanwhile, and the server goes on.
+        log.exception("months_not_added", reason=type(error).__name__)
+        return RETRY_INTERVAL_S
+    if added:
+        log.info("months_added", partitions=added)
+    return CHECK_INTERVAL_S
 
 
 async def _value(connection: Connection, query: str, *args: Any) -> Any:

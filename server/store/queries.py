@@ -54,7 +54,8 @@ ORDER BY expires_at
 LIMIT $1"""
 
 LOAD_SETTLED: Final = """
-SELECT o.event -> 'tipper' ->> 'userId' AS user_id,
+SELECT t.source_ref,
+       o.event -> 'tipper' ->> 'userId' AS user_id,
        o.event -> 'model' ->> 'modelId' AS model_id,
        (o.event -> 'transaction' ->> 'amount')::int AS amount,
        (SELECT e.amount::int FROM entries e
@@ -65,7 +66,9 @@ SELECT o.event -> 'tipper' ->> 'userId' AS user_id,
 FROM transfers t
 JOIN outbox o ON o.tip_id = CASE t.kind WHEN 'tip' THEN substr(t.source_ref, 5)
                             ELSE t.source_ref END
-WHERE t.source_ref = $1 AND t.kind IN ('tip', 'purchase')"""
+WHERE t.source_ref IN ($1, CASE WHEN starts_with($1, 'purchase:') THEN 'tip:' || $1 END)
+  AND t.kind IN ('tip', 'purchase')"""
+"""Before 0006 a tip could be named as a purchase is today; there is never one of both."""
 
 LEDGER_SUMMARY: Final = """
 SELECT coalesce(-sum(balance) FILTER (WHERE kind = 'issuance'), 0)::bigint AS issued,
@@ -103,10 +106,27 @@ FROM (
 WHERE c.name = $1 AND c.cursor < done.up_to"""
 """Up to the first that is undone; one snapshot sees no event without all those before it."""
 
-EVENTS_AFTER: Final = """
-SELECT seq, tip_id, event FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2"""
 
-LAST_EVENT_SEQ: Final = "SELECT coalesce(max(seq), 0) AS seq FROM outbox"
+def _within_bytes(page: str, bytes_max: str) -> str:
+    """Of a page of events, in order of seq, those that together have no more; one at least."""
+    return f"""
+SELECT * FROM (
+    SELECT page.*, sum(octet_length(page.event::text)) OVER (ORDER BY page.seq) AS bytes,
+           row_number() OVER (ORDER BY page.seq) AS place
+    FROM ({page}) page
+) measured
+WHERE bytes <= {bytes_max} OR place = 1
+ORDER BY seq"""
+
+
+EVENTS_AFTER: Final = _within_bytes(
+    "SELECT seq, tip_id, event FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2", "$3"
+)
+
+LAST_EVENT_SEQ: Final = """
+SELECT greatest(a.last_seq, (SELECT max(o.seq) FROM outbox o)) AS seq FROM archived_events a"""
+
+ARCHIVED_EVENT_SEQ: Final = "SELECT last_seq AS seq FROM archived_events"
 
 FINISH_EVENTS: Final = """
 INSERT INTO event_done (consumer, tip_id)
@@ -150,16 +170,15 @@ WITH refunds AS (
 ), taken AS (
     INSERT INTO points_entries (source_ref, user_id, points)
     SELECT r.source_ref, earned.user_id,
-           (r.refunded - r.tokens) * earned.points / amount.tokens
-           - r.refunded * earned.points / amount.tokens
+           (r.refunded - r.tokens) * earned.points / settled.tokens
+           - r.refunded * earned.points / settled.tokens
     FROM refunds r
     JOIN points_entries earned ON earned.source_ref = r.refunds
     JOIN transfers t ON t.source_ref = r.refunds
+    LEFT JOIN holds h ON t.kind = 'purchase' AND h.hold_id = substr(t.source_ref, 10)
     CROSS JOIN LATERAL (
-        SELECT (o.event -> 'transaction' ->> 'amount')::bigint AS tokens FROM outbox o
-        WHERE o.tip_id = CASE t.kind WHEN 'tip' THEN substr(t.source_ref, 5)
-                         ELSE t.source_ref END
-    ) amount
+        SELECT coalesce((t.content ->> 'amount')::bigint, h.amount - h.refunded) AS tokens
+    ) settled
     WHERE NOT EXISTS (SELECT FROM points_entries p WHERE p.source_ref = r.source_ref)
     ORDER BY r.source_ref
     LIMIT $1
@@ -171,7 +190,8 @@ WITH refunds AS (
     WHERE a.user_id = t.user_id
 )
 SELECT points FROM taken"""
-"""However a refund is cut into parts, the parts together take the same."""
+"""However a refund is cut into parts, the parts together take the same. All that it needs is kept
+for ever: its tip's event may have been moved away with its month."""
 
 LOAD_POINTS: Final = "SELECT balance FROM points_accounts WHERE user_id = $1"
 
@@ -198,15 +218,18 @@ RETURNING url, secret, consumer"""
 
 WEBHOOK_CURSOR: Final = "SELECT cursor FROM event_consumers WHERE name = $1"
 
-DUE_DELIVERIES: Final = """
-SELECT seq, tip_id, event_id, event, attempts FROM webhook_deliveries
-WHERE endpoint_id = $1 AND state = 'retrying' AND next_attempt_at <= now()
-ORDER BY seq
-LIMIT $2"""
+DUE_DELIVERIES: Final = _within_bytes(
+    """SELECT seq, tip_id, event_id, event, attempts FROM webhook_deliveries
+    WHERE endpoint_id = $1 AND state = 'retrying' AND next_attempt_at <= now()
+    ORDER BY seq LIMIT $2""",
+    "$3",
+)
 
-UNDELIVERED_EVENTS: Final = """
-SELECT seq, tip_id, (event ->> 'eventId')::uuid AS event_id, event, 0 AS attempts
-FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2"""
+UNDELIVERED_EVENTS: Final = _within_bytes(
+    """SELECT seq, tip_id, (event ->> 'eventId')::uuid AS event_id, event, 0 AS attempts
+    FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2""",
+    "$3",
+)
 
 RELEASE_WEBHOOKS: Final = "UPDATE webhook_endpoints SET leased_until = now() WHERE leased_by = $1"
 
@@ -274,15 +297,18 @@ UPDATE webhook_endpoints SET state = 'paused', paused_because = 'gone', last_fai
     last_failure = 'HTTP 410'
 WHERE endpoint_id = $1 AND leased_by = $2 AND state = 'active'"""
 
-ADD_WEBHOOK: Final = """
+LOCK_WEBHOOKS: Final = "SELECT pg_advisory_xact_lock(8466840)"
+"""One is added at a time, on all servers."""
+
+ADD_WEBHOOK: Final = f"""
 WITH room_left AS (
     SELECT WHERE (SELECT count(*) FROM webhook_endpoints) < $5::int
 ), consumer AS (
     INSERT INTO event_consumers (name, cursor)
-    SELECT 'webhook:' || $1::text, (SELECT coalesce(max(seq), 0) FROM outbox) FROM room_left
+    SELECT 'webhook:' || $1::text, ({LAST_EVENT_SEQ}) FROM room_left
 )
 INSERT INTO webhook_endpoints (endpoint_id, url, secret, description, since)
-SELECT $1::text, $2, $3, $4, (SELECT coalesce(max(seq), 0) FROM outbox) FROM room_left
+SELECT $1::text, $2, $3, $4, ({LAST_EVENT_SEQ}) FROM room_left
 RETURNING true"""
 """From now on: its cursor starts at the newest event."""
 
@@ -321,9 +347,9 @@ DELETE_CONSUMER: Final = "DELETE FROM event_consumers WHERE name = $1"
 LOCK_WEBHOOK: Final = """
 SELECT consumer FROM webhook_endpoints WHERE endpoint_id = $1 FOR UPDATE"""
 
-REPLAY_WEBHOOK: Final = """
+REPLAY_WEBHOOK: Final = f"""
 UPDATE event_consumers SET cursor = $2
-WHERE name = $1 AND $2 <= greatest(cursor, (SELECT coalesce(max(seq), 0) FROM outbox))
+WHERE name = $1 AND $2 <= greatest(cursor, ({LAST_EVENT_SEQ}))
 RETURNING true"""
 
 LOWER_WEBHOOK_SINCE: Final = """
@@ -470,8 +496,9 @@ FROM unnest($3::text[], $4::text[], $5::text[]) c(name, old, new)"""
 # ---- trace -----------------------------------------------------------------------------------
 
 TRACE_TIP: Final = """
-SELECT t.transfer_id, t.created_at, o.event
-FROM transfers t JOIN outbox o ON o.tip_id = $1 WHERE t.source_ref = $2"""
+SELECT t.source_ref, t.created_at, o.event
+FROM outbox o JOIN transfers t ON t.source_ref = o.event -> 'ledger' ->> 'sourceRef'
+WHERE o.tip_id = $1"""
 
 TRACE_ENTRIES: Final = """
 SELECT e.entry_id, e.account_id, t.kind, e.amount, e.balance_after, e.created_at
@@ -539,7 +566,10 @@ _LEGS: Final = """'[' || string_agg('["' || e.entry_id || '",' || to_json(e.acco
 """JSON; by hand in half of the time that json_agg takes."""
 
 _EVENT_SOURCE: Final = """
-CASE WHEN starts_with(o.tip_id, 'purchase:') THEN o.tip_id ELSE 'tip:' || o.tip_id END"""
+CASE WHEN starts_with(o.tip_id, 'purchase:')
+      AND NOT EXISTS (SELECT FROM transfers named WHERE named.source_ref = 'tip:' || o.tip_id)
+     THEN o.tip_id ELSE 'tip:' || o.tip_id END"""
+"""Before 0006 a tip could be named as a purchase is today."""
 
 AUDIT_SETTLED: Final = f"""
 SELECT t.transfer_id, t.source_ref, t.kind, t.content, t.answer, t.balance, t.refunds,

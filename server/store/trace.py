@@ -6,7 +6,6 @@ import asyncpg
 
 from actors.ports import TipTrace
 from protocol import tip_activated
-from protocol.tip_activated import source_ref_of
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
 from server.store.room_store import audit_record
@@ -26,12 +25,11 @@ class PostgresTraces:
 
 
 async def _load_tip(connection: Connection, tip_id: str) -> TipTrace | None:
-    source_ref = source_ref_of(tip_id)
     async with connection.transaction(isolation="repeatable_read", readonly=True):
-        tip = await connection.fetchrow(queries.TRACE_TIP, tip_id, source_ref)
+        tip = await connection.fetchrow(queries.TRACE_TIP, tip_id)
         if tip is None:
             return None
-        entries = await connection.fetch(queries.TRACE_ENTRIES, source_ref)
+        entries = await connection.fetch(queries.TRACE_ENTRIES, tip["source_ref"])
         consumers = await connection.fetch(queries.TRACE_CONSUMERS, tip_id)
         audit = await connection.fetch(queries.AUDIT_OF_TIPS, [tip_id])
     return TipTrace(

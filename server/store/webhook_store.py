@@ -14,6 +14,7 @@ from actors.ports import WebhookAnswer, WebhookEvent, WebhookWork
 from protocol.errors import ErrorCode, Refused
 from server.store import queries
 from server.store.database import Connection, Database
+from server.store.event_feed import PAGE_BYTES_MAX, events_archived
 
 WEBHOOKS_MAX: Final = 100
 """Each has a task and may have a connection of its own, on every server."""
@@ -159,11 +160,7 @@ class PostgresWebhooks:
 
     async def add(self, webhook_id: str, url: str, secret: str, description: str | None) -> None:
         """It gets what is settled from now on. Raises Refused: TOO_MANY_WEBHOOKS."""
-        added = await self._database.run(
-            _fetch, queries.ADD_WEBHOOK, webhook_id, url, secret, description, WEBHOOKS_MAX
-        )
-        if not added:
-            raise Refused(ErrorCode.TOO_MANY_WEBHOOKS)
+        await self._database.run(_add, webhook_id, url, secret, description)
 
     async def load(self, webhook_id: str) -> WebhookRecord:
         """Raises Refused: WEBHOOK_UNKNOWN."""
@@ -206,7 +203,7 @@ class PostgresWebhooks:
 
     async def replay(self, webhook_id: str, after: int) -> None:
         """Deliver again, or for the first time, what comes after the event `after`. Raises Refused:
-        WEBHOOK_UNKNOWN; INVALID_FIELD for one that there is not yet."""
+        WEBHOOK_UNKNOWN; INVALID_FIELD for one that there is not yet; EVENTS_ARCHIVED."""
         await self._database.run(_replay, webhook_id, after)
 
     async def redeliver(self, webhook_id: str, seq: int) -> None:
@@ -242,8 +239,8 @@ async def _claim(
         return None
     # Only now: until the lease was ours, another server may have gone on.
     cursor = await connection.fetchval(queries.WEBHOOK_CURSOR, endpoint["consumer"])
-    due = await connection.fetch(queries.DUE_DELIVERIES, webhook_id, limit)
-    events = await connection.fetch(queries.UNDELIVERED_EVENTS, cursor, limit)
+    due = await connection.fetch(queries.DUE_DELIVERIES, webhook_id, limit, PAGE_BYTES_MAX)
+    events = await connection.fetch(queries.UNDELIVERED_EVENTS, cursor, limit, PAGE_BYTES_MAX)
     if not due and not events:
         return None
     return WebhookWork(
@@ -269,6 +266,18 @@ def _delivery(row: asyncpg.Record) -> DeliveryRecord:
     return DeliveryRecord(**{**dict(row), "state": DeliveryState(row["state"])})
 
 
+async def _add(
+    connection: Connection, webhook_id: str, url: str, secret: str, description: str | None
+) -> None:
+    async with connection.transaction():
+        # A statement of its own: the next one counts what those before it have added.
+        await connection.execute(queries.LOCK_WEBHOOKS)
+        if not await connection.fetchval(
+            queries.ADD_WEBHOOK, webhook_id, url, secret, description, WEBHOOKS_MAX
+        ):
+            raise Refused(ErrorCode.TOO_MANY_WEBHOOKS)
+
+
 async def _delete(connection: Connection, webhook_id: str) -> None:
     async with connection.transaction():
         consumer = await connection.fetchval(queries.DELETE_WEBHOOK, webhook_id)
@@ -282,6 +291,9 @@ async def _replay(connection: Connection, webhook_id: str, after: int) -> None:
         consumer = await connection.fetchval(queries.LOCK_WEBHOOK, webhook_id)
         if consumer is None:
             raise Refused(ErrorCode.WEBHOOK_UNKNOWN)
+        archived = await connection.fetchval(queries.ARCHIVED_EVENT_SEQ)
+        if after < archived:
+            raise events_archived(archived, "after")
         if not await connection.fetchval(queries.REPLAY_WEBHOOK, consumer, after):
             raise Refused(ErrorCode.INVALID_FIELD, "after", "There is no such event yet.")
         await connection.execute(queries.LOWER_WEBHOOK_SINCE, webhook_id, after)

@@ -1,13 +1,26 @@
 """Which addresses a webhook may have: our own network is not to be reached through us."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+import re
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from protocol.errors import ErrorCode, Refused
 
 URL_LENGTH_MAX: Final = 2048
+HOST_LENGTH_MAX: Final = 253
+"""RFC 1035, 2.3.4, as text."""
 _LOCALHOST: Final = "localhost"
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+"""Of a host name, in lower case (RFC 1123, 2.1), and with the underscore of practice."""
+
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+_NOT_ENDS: Final = (
+    IPv6Network("2001::/23"),  # protocol assignments: Teredo, benchmarks, ORCHID
+    IPv6Network("2001:db8::/32"),  # documentation
+    IPv6Network("2002::/16"),  # 6to4 leads to an IPv4 address
+    IPv6Network("3fff::/20"),  # documentation
+)
 
 
 def check_url(url: str, private_allowed: bool) -> None:
@@ -30,6 +43,8 @@ def check_url(url: str, private_allowed: bool) -> None:
     if "#" in url:
         raise _refused("No fragment: it is never sent.")
     address = _literal(host)
+    if address is None and not _is_name(host):
+        raise _refused("Not the name of a host.")
     loopback = host == _LOCALHOST or (address is not None and address.is_loopback)
     if parts.scheme == "http" and not loopback:
         raise _refused("https is required.")
@@ -38,12 +53,18 @@ def check_url(url: str, private_allowed: bool) -> None:
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether it is of the public internet, also behind IPv4's notation in IPv6."""
-    if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if inner is not None:
-            address = inner
+    """Whether it is of the public internet. Of IPv6 only what is assigned to ends (RFC 4291, 2.4):
+    a gateway makes an IPv4 address out of the others that carry one (mapped, NAT64, SIIT)."""
+    if isinstance(address, IPv6Address) and (
+        address not in _GLOBAL_UNICAST or any(address in network for network in _NOT_ENDS)
+    ):
+        return False
     return address.is_global and not address.is_multicast
+
+
+def _is_name(host: str) -> bool:
+    labels = host.removesuffix(".").split(".")
+    return len(host) <= HOST_LENGTH_MAX and all(map(_LABEL.fullmatch, labels))
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

@@ -75,14 +75,15 @@ class HttpSender:
             error = "no answer in time"
         except AddressRefused:
             error = "not a public address"
-        except socket.gaierror:
-            error = "no address for the name"
         except httpcore.ConnectError:
             error = "no connection"
         except httpcore.NetworkError:
             error = "the connection was lost"
         except httpcore.ProtocolError:
             error = "the answer is not HTTP"
+        except (OSError, UnicodeError):
+            # Of the look-up: all others are httpcore's. UnicodeError: no name in IDNA's eyes.
+            error = "no address for the name"
         # An answer that broke off behind its status was an answer.
         return WebhookAnswer(status=status, error=error if status is None else None)
 

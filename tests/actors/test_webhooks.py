@@ -13,6 +13,7 @@ from actors.consumers.webhooks import (
     CRASH_PAUSE_S,
     LEASE_S,
     LOOK_INTERVAL_S,
+    PACE_S,
     PAGE_MAX,
     REFRESH_INTERVAL_S,
     REST_MAX_S,
@@ -155,7 +156,7 @@ def test_an_event_that_is_never_taken_ends_among_the_dead() -> None:
                 receivers.answers[A] = answers
                 delivery = outbox.endpoints["a"].deliveries[1]
                 delivery.state, delivery.due_s = "retrying", trio.current_time()
-                post.dispatcher.changed()
+                post.dispatcher.changed("a")
                 await trio.sleep(SOON_S)
                 assert delivery.state == state
             assert len(receivers.attempts[A]) == 1 + ATTEMPTS_MAX + 2
@@ -272,9 +273,25 @@ def test_gone_pauses_the_endpoint_and_keeps_what_it_did_not_get() -> None:
             assert post.dispatcher.statistics().endpoints == 0
             del receivers.answers[A]
             outbox.endpoints["a"].active = True
-            post.dispatcher.changed()
+            post.dispatcher.changed("a")
             await trio.sleep(SOON_S)
             assert receivers.got[A] == [1, 2, 3]
+
+    on_virtual_clock(main)
+
+
+def test_gone_in_answer_to_a_retry_is_an_attempt_like_any_other() -> None:
+    async def main() -> None:
+        receivers, outbox = Receivers(), Outbox("a")
+        receivers.answers[A] = lambda _event, attempt: FAILED if attempt == 1 else GONE
+        async with open_post(outbox, receivers) as post:
+            post.settle()
+            await trio.sleep(SOON_S)
+            outbox.endpoints["a"].make_due()
+            await trio.sleep(LOOK_INTERVAL_S + SOON_S)
+            [delivery] = outbox.endpoints["a"].deliveries.values()
+            assert not outbox.endpoints["a"].active
+            assert (delivery.state, delivery.attempts) == ("retrying", 2)
 
     on_virtual_clock(main)
 
@@ -290,7 +307,7 @@ def test_another_address_holds_from_the_next_attempt_on() -> None:
             post.settle(10)
             await trio.sleep(1.2)
             outbox.endpoints["a"].url = B
-            post.dispatcher.changed()
+            post.dispatcher.changed("a")
             await trio.sleep(SOON_S)
             assert receivers.got[A] == [1, 2, 3]
             assert receivers.got[B] == list(range(4, 11))
@@ -303,12 +320,12 @@ def test_one_that_is_paused_gets_nothing_and_resumed_everything() -> None:
         receivers, outbox = Receivers(), Outbox("a")
         async with open_post(outbox, receivers) as post:
             outbox.endpoints["a"].active = False
-            post.dispatcher.changed()
+            post.dispatcher.changed("a")
             post.settle(3)
             await trio.sleep(A_WHILE_S)
             assert receivers.attempts[A] == []
             outbox.endpoints["a"].active = True
-            post.dispatcher.changed()
+            post.dispatcher.changed("a")
             await trio.sleep(SOON_S)
             assert receivers.got[A] == [1, 2, 3]
 
@@ -324,9 +341,49 @@ def test_a_new_address_ends_the_rest_of_the_old_one() -> None:
                 post.settle()
                 await trio.sleep(10)
             outbox.endpoints["a"].url = B
-            post.dispatcher.changed()
+            post.dispatcher.changed("a")
             await trio.sleep(SOON_S)
             assert receivers.got[B][-1] == 60
+
+    on_virtual_clock(main)
+
+
+def test_a_change_is_that_endpoints_alone() -> None:
+    async def main() -> None:
+        receivers, outbox = Receivers(), Outbox("a", "b")
+        receivers.answers[B] = refusing
+        async with open_post(outbox, receivers) as post:
+            for _ in range(60):
+                post.settle()
+                await trio.sleep(10)
+            attempts = len(receivers.attempts[B])
+            for _ in range(5):
+                post.dispatcher.changed("a")
+                await trio.sleep(0.2)
+            assert len(receivers.attempts[B]) <= attempts + 1, "it rests on"
+
+    on_virtual_clock(main)
+
+
+def test_at_a_high_rate_of_tips_the_database_is_not_asked_for_each() -> None:
+    async def main() -> None:
+        receivers, outbox = Receivers(), Outbox("a")
+        present, claims = outbox.before, 0
+
+        async def counting(name: str) -> None:
+            nonlocal claims
+            await present(name)
+            claims += name == "claim"
+
+        outbox.before = counting
+        receivers.takes_s[A] = 0.0001
+        async with open_post(outbox, receivers) as post:
+            for _ in range(500):
+                post.settle()
+                await trio.sleep(0.002)
+            await trio.sleep(SOON_S)
+            assert receivers.got[A] == list(range(1, 501))
+            assert claims <= (1 + SOON_S) / PACE_S + 2
 
     on_virtual_clock(main)
 
@@ -359,7 +416,7 @@ def test_a_replay_in_the_middle_of_a_page_is_not_written_over() -> None:
             post.settle(3)
             await trio.sleep(0.7)
             outbox.endpoints["a"].cursor = 0
-            post.dispatcher.changed()
+            post.dispatcher.changed("a")
             await trio.sleep(10)
             assert receivers.got[A] == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6]
 
@@ -371,10 +428,11 @@ def test_drained_it_begins_nothing_saves_the_cursor_and_gives_up_its_leases() ->
         receivers, outbox = Receivers(), Outbox("a")
         receivers.takes_s[A] = 0.5
         async with open_post(outbox, receivers) as post:
+            await trio.sleep(PACE_S / 2)  # it has looked, and looks again a pace after that
             post.settle(10)
             await trio.sleep(1.2)
             await post.dispatcher.drain()
-            assert trio.current_time() == pytest.approx(1.5)
+            assert trio.current_time() == pytest.approx(PACE_S + 1.5)
             assert receivers.got[A] == [1, 2, 3]
             assert outbox.endpoints["a"].cursor == 3
             assert outbox.endpoints["a"].leased_by is None
@@ -457,7 +515,7 @@ def test_whatever_fails_when_every_event_arrives(acts: list[str], seed: int) -> 
                     elif act == "pause":
                         endpoint = outbox.endpoints["a"]
                         endpoint.active = not endpoint.active
-                        post.dispatcher.changed()
+                        post.dispatcher.changed("a")
                     elif act == "wait":
                         await trio.sleep(20)
                     await trio.sleep(0.02)

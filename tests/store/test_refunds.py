@@ -5,6 +5,7 @@ import json
 
 import msgspec
 import pytest
+import trio
 
 from actors.ports import UserRecord
 from actors.transfers import Refund
@@ -120,6 +121,25 @@ async def test_two_refunds_of_one_tip_in_a_batch_cannot_both_give_it_back(funded
         await refund_of(funded, "r2", "tip:t", 15),
         await refund_of(funded, "r3", "tip:other", 15),
     ) == [(100, True), ErrorCode.REFUND_MOVED, (50, True)]
+    await check(funded)
+
+
+async def test_a_refund_that_another_overtook_is_told_so_though_nobody_has_the_tokens_any_more(
+    funded: Store,
+) -> None:
+    """What it would take was reckoned without the other: only a new look says what is so."""
+    await post_first(funded, tip("t", amount=15))
+    refunds = [await refund_of(funded, f"r{number}", "tip:t", 15) for number in range(4)]
+    assert await post(funded, *refunds[:2]) == [(100, True), ErrorCode.REFUND_MOVED]
+    answers: list[object] = []
+
+    async def race(refund: Refund) -> None:
+        answers.extend(await post(funded, refund))
+
+    async with trio.open_nursery() as nursery:
+        for refund in refunds[2:]:
+            nursery.start_soon(race, refund)
+    assert answers == [ErrorCode.REFUND_MOVED] * 2
     await check(funded)
 
 

@@ -8,20 +8,32 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 
 from actors.transfers import Posted, Settled, Settlement
 from protocol import tip_activated
 from protocol.audit import TargetState
-from protocol.errors import ErrorCode
+from protocol.errors import ErrorCode, Refusal
+from server.ledger.verify import Verified, verify
+from server.ledger.watcher import Watcher
 from server.store.bridge import Bridge
 from server.store.database import Connection, Database, open_database
+from server.store.ledger_snapshot import LedgerSnapshot, read_snapshot
 from server.store.migrate import migrate, migrations_dir, read_migrations
 from server.store.store import Store, open_store
 from tests.actors.ports import receipt_of
 from tests.store.books import check_chains, check_ledger, read_tables
-from tests.store.settlements import NOW, tip
-from tests.store.transfers import brief, post, post_first, refund_of
+from tests.store.settlements import NOW, only_if_known, tip
+from tests.store.transfers import (
+    brief,
+    hold,
+    hold_record,
+    post,
+    post_first,
+    refund_of,
+    settlement_of,
+)
 
 AnyConnection = Connection | asyncpg.Connection  # of a pool, or alone
 BEFORE = [file.name for file in read_migrations(migrations_dir()) if file.name < "0006"]
@@ -90,7 +102,7 @@ def _arguments(tips: Sequence[Settlement]) -> list[list[Any]]:
         [each.model_tokens for each in tips],
         [touched.index(account) + 1 for account in wallets],
         [touched.index(account) + 1 for account in models],
-        [each.source_ref for each in tips],
+        [f"tip:{each.tip_id}" for each in tips],  # whatever the tipId
         [UUID(each.ledger_id) for each in ledgers],
         [UUID(each.debit_ref) for each in ledgers],
         [UUID(each.credit_ref) for each in ledgers],
@@ -219,6 +231,48 @@ async def check_that_it_goes_on(store: Store) -> None:
     for table in ("transfers", "entries", "outbox", "activation_audit", "event_done"):
         with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="never change"):
             await execute(store._database, f"DELETE FROM {table}")
+
+
+@pytest.mark.slow  # it migrates twice
+async def test_a_tip_that_was_named_as_a_purchase_is_today(
+    bridge: Bridge, old: Database, empty_database_dsn: str
+) -> None:
+    await deposit(old, "d", "alex", 100)
+    named = tip("purchase:x1", "alex", 15)
+    assert named.event is not None
+    ledger = msgspec.structs.replace(named.event.ledger, source_ref="tip:purchase:x1")
+    event = msgspec.structs.replace(named.event, ledger=ledger)
+    await old.run(settle, msgspec.structs.replace(named, event=event))
+    await migrate(bridge, empty_database_dsn)
+
+    await check_ledger(old)
+    async with open_store(empty_database_dsn, bridge) as store:
+        known = Settled(receipt_of(event, 85), first=False)
+        offline = Refusal(ErrorCode.ROOM_OFFLINE)
+        assert await store.ledger.post([only_if_known(offline, "purchase:x1", amount=15)]) == [
+            known
+        ]
+        # A purchase of that name would have the same tipId: there is no second event of it.
+        assert await post(store, hold("x1"), hold("x2")) == [
+            ErrorCode.TRANSFER_CONFLICT,
+            (65, True),
+        ]
+        await post_first(store, settlement_of(await hold_record(store, "x2")))
+
+        await store.loyalty.credit_points(await store.events.pending_events("loyalty", 10))
+        await post_first(store, await refund_of(store, "r", "purchase:x1", 15))
+        assert await store.loyalty.take_back_points(10) == 1
+        assert await store.loyalty.load_points("alex") == 6
+        trace = await store.traces.load_tip("purchase:x1")
+        assert trace is not None
+        assert trace.event == event
+        assert [entry["transfer"] for entry in trace.entries] == ["tip"] * 3 + ["refund"] * 3
+    await check_ledger(old)
+
+    async def audited(snapshot: LedgerSnapshot) -> Verified:
+        return await verify(snapshot, Watcher())
+
+    assert (await read_snapshot(bridge, empty_database_dsn, audited)).findings.listed == []
 
 
 @pytest.mark.slow  # it migrates twice

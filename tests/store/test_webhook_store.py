@@ -7,11 +7,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import trio
 
 from actors.ports import UserRecord, WebhookAnswer, WebhookWork
 from protocol import tip_activated
 from protocol.errors import ErrorCode, Refused
 from protocol.tip_activated import MembershipTier
+from server.store import event_feed, webhook_store
 from server.store.bridge import Bridge
 from server.store.database import Connection
 from server.store.store import Store, open_store
@@ -107,6 +109,17 @@ async def test_what_was_delivered_moves_the_cursor_and_writes_no_row(hooked: Sto
     endpoint = await hooked.webhooks.load(HOOK)
     assert (endpoint.waiting, endpoint.cursor) == (1, work.events[1].seq)
     assert endpoint.last_success_at is not None
+
+
+async def test_a_page_is_bounded_in_bytes(hooked: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    await settle(hooked, "tip-1", "tip-2", "tip-3")
+    after = (await claimed(hooked)).cursor
+    sizes = [len(each.event) for each in await hooked.feed.events_after(after, 10)]
+    for bound, count in [(1, 1), (sum(sizes[:2]) - 1, 1), (sum(sizes[:2]), 2), (sum(sizes), 3)]:
+        monkeypatch.setattr(event_feed, "PAGE_BYTES_MAX", bound)
+        monkeypatch.setattr(webhook_store, "PAGE_BYTES_MAX", bound)
+        assert len(await hooked.feed.events_after(after, 10)) == count
+        assert len((await claimed(hooked)).events) == count
 
 
 async def test_a_cursor_that_was_moved_meanwhile_stays(hooked: Store) -> None:
@@ -254,6 +267,24 @@ async def test_as_many_as_there_may_be(hooked: Store) -> None:
     assert refused.value.refusal.code is ErrorCode.TOO_MANY_WEBHOOKS
     consumers = "SELECT count(*) FROM event_consumers WHERE starts_with(name, 'webhook:')"
     assert await value(hooked, consumers) == WEBHOOKS_MAX
+
+
+async def test_the_last_place_is_taken_once(hooked: Store) -> None:
+    for number in range(2, WEBHOOKS_MAX):
+        await hooked.webhooks.add(f"more-{number}", "https://example.org/", "whsec_1", None)
+    refused: list[ErrorCode] = []
+
+    async def add(number: int) -> None:
+        try:
+            await hooked.webhooks.add(f"last-{number}", "https://example.org/", "whsec_1", None)
+        except Refused as error:
+            refused.append(error.refusal.code)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(4):
+            nursery.start_soon(add, number)
+    assert refused == [ErrorCode.TOO_MANY_WEBHOOKS] * 3
+    assert await value(hooked, "SELECT count(*) FROM webhook_endpoints") == WEBHOOKS_MAX
 
 
 async def test_deleted_it_leaves_nothing_and_holds_up_no_month(hooked: Store) -> None:

@@ -39,6 +39,7 @@ export const ERRORS = {
   DELIVERY_UNKNOWN: { retry: false, cause: "client", text: "There is no such delivery." },
   TOO_MANY_WEBHOOKS: { retry: false, cause: "state", text: "There are as many webhooks as there may be; delete one first." },
   TOO_MANY_STREAMS: { retry: true, cause: "server", text: "Too many event streams are open; try again later." },
+  EVENTS_ARCHIVED: { retry: false, cause: "state", text: "Events after this one were moved away with their month." },
   LEDGER_UNAVAILABLE: { retry: true, cause: "server", text: "The outcome is unknown; send the same tipId again." },
   PREFERENCE_HIDDEN: { retry: false, cause: "state", text: "This preference is not available now; nothing was changed." },
   SETTING_UNKNOWN: { retry: false, cause: "client", text: "There is no such setting." },
