@@ -16,7 +16,7 @@ run: $(SERVER)
 	@$(BIN)/tiproom run --demo
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: $(DEV) $(NODE)
 	$(BIN)/ruff format --check .

@@ -7,14 +7,14 @@ import structlog
 import trio
 
 from actors.ports import RoomStore, StoreUnavailable
-from protocol.audit import TargetRecord
+from protocol.audit import AuditRecord, TargetRecord
 
 RETRY_S: Final = 1.0
 UNEXPECTED_TRIES: Final = 5
 """Of one write that fails for another reason than an absent database: then it is taken apart."""
 RECORDS_PER_WRITE_MAX: Final = 5_000
 
-_Write = tuple[Sequence[TargetRecord], Sequence[str]]
+_Write = tuple[Sequence[AuditRecord], Sequence[str]]
 
 
 class AuditWriter:
@@ -45,7 +45,7 @@ class AuditWriter:
         """Records that the database would not take, since the start."""
         return self._set_aside
 
-    def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+    def write(self, records: Sequence[AuditRecord], finished: Sequence[str]) -> None:
         self._given += 1
         self._waiting.append((records, finished))
         self._arrived.set()
@@ -69,7 +69,7 @@ class AuditWriter:
         """One transaction with as much as waits, up to the bound; again and unchanged until it is
         durable, for it may have been all along."""
         taken = 0
-        records: list[TargetRecord] = []
+        records: list[AuditRecord] = []
         finished: list[str] = []
         for some_records, some_finished in self._waiting:
             if records and len(records) + len(some_records) > RECORDS_PER_WRITE_MAX:
@@ -89,15 +89,16 @@ class AuditWriter:
             if await self._append(records, finished, tries_max=1):
                 continue
             self._set_aside += len(records)
+            tip_ids = {each.tip_id for each in records if isinstance(each, TargetRecord)}
             self._log.error(
                 "audit_set_aside",
-                tip_ids=sorted({each.tip_id for each in records}.union(finished)),
+                tip_ids=sorted(tip_ids.union(finished)),
                 records=len(records),
                 finished=len(finished),
             )
 
     async def _append(
-        self, records: Sequence[TargetRecord], finished: Sequence[str], tries_max: int
+        self, records: Sequence[AuditRecord], finished: Sequence[str], tries_max: int
     ) -> bool:
         """Without the database: for ever. Whether it is durable; not so after `tries_max` errors
         that no absence of the database explains."""

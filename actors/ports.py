@@ -6,21 +6,25 @@ raises StoreUnavailable when the outcome of a call is unknown or the database ca
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NewType, Protocol
 from uuid import UUID
 
 import msgspec
 
 from actors.transfers import HoldRecord, Outcome, Transfer
-from protocol.audit import TargetRecord
+from protocol.audit import AuditRecord, TargetRecord
+from protocol.devices import DeviceOverride
 from protocol.errors import CloseCode
-from protocol.frames import Error, Ok, OwnFrame, RoomEvent
+from protocol.frames import Error, ModelFrame, Ok, OwnFrame, RoomEvent
 from protocol.gating import Preferences
+from protocol.lovense import Toy
 from protocol.tip_activated import LovenseMode, MembershipTier, TipActivated
 from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import ModelSettings, PlatformSettings
 
 SessionId = int
+ModelSessionId = NewType("ModelSessionId", SessionId)
+"""The socket of a model's own page. Made where her page joins her room, and nowhere else."""
 
 
 class StoreUnavailable(Exception):
@@ -76,10 +80,23 @@ class PendingActivation(msgspec.Struct, frozen=True):
     records: tuple[TargetRecord, ...]
 
 
-class ModelToySent(msgspec.Struct, frozen=True):
-    """The last command to the model's toy that the audit holds, and how long its call plays."""
+class Requeued(msgspec.Struct, frozen=True):
+    """A dead letter that an admin has requeued: one target of one tip, to be sent again. `number`:
+    how often that target has been requeued by now."""
 
-    tip_id: str
+    letter_id: UUID
+    event: TipActivated
+    target_type: str
+    target_id: str
+    number: int
+    requeued_at_utc: datetime
+
+
+class ModelToySent(msgspec.Struct, frozen=True):
+    """The last command to the model's toy that the audit holds, and how long its call plays.
+    `tip_id` is None for a test."""
+
+    tip_id: str | None
     at_utc: datetime
     seconds: float
 
@@ -98,6 +115,8 @@ class RoomRecord(msgspec.Struct, frozen=True):
     toys_paused: bool = False
     """The model has stopped all toys in this broadcast."""
     model_toy_sent: ModelToySent | None = None
+    requeued: tuple[Requeued, ...] = ()
+    """What has no final state yet."""
 
 
 class RoomStore(Protocol):
@@ -113,16 +132,23 @@ class RoomStore(Protocol):
 
     async def save_preferences(self, user_id: str, preferences: Preferences) -> None: ...
 
-    async def append_audit(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+    async def requeue(self, letter_id: UUID, decision_id: UUID, who: str, note: str, /) -> Requeued:
+        """Decide an open dead letter whose broadcast is running; the same decision again is no
+        error. Raises Refused: DEAD_LETTER_UNKNOWN, DEAD_LETTER_DECIDED, BROADCAST_STALE."""
+        ...
+
+    async def append_audit(self, records: Sequence[AuditRecord], finished: Sequence[str]) -> None:
         """Append the records (COPY) and mark the tips `finished` done for the consumer `room`,
-        in one transaction. The very same write again, after StoreUnavailable, adds nothing."""
+        in one transaction. A DEAD record becomes an open dead letter, and the final record of a
+        requeued target the outcome of its letter. The very same write again, after
+        StoreUnavailable, adds nothing."""
         ...
 
 
 class AuditLog(Protocol):
     """Where a room writes its audit without waiting: buffered, in bulk, in order."""
 
-    def write(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+    def write(self, records: Sequence[AuditRecord], finished: Sequence[str]) -> None:
         """Never waits. What is given in one call becomes durable in one transaction."""
         ...
 
@@ -135,10 +161,12 @@ class AuditLog(Protocol):
 
 
 class ViewerRecord(msgspec.Struct, frozen=True):
-    """What the database holds of a viewer; a user it does not know has no wallet."""
+    """What the database holds of a member; a user it does not know has no wallet. `overrides`: by
+    toyId."""
 
     preferences: Preferences
     balance: int | None
+    overrides: dict[str, DeviceOverride] = {}
 
 
 class UserRecord(msgspec.Struct, frozen=True):
@@ -147,6 +175,28 @@ class UserRecord(msgspec.Struct, frozen=True):
     user_id: str
     username: str
     membership_tier: MembershipTier
+
+
+class DevicesSeen(msgspec.Struct, frozen=True):
+    """All toys of one member, as the own pages in one room report them now; none, once these are
+    gone."""
+
+    owner_id: str
+    toys: tuple[Toy, ...]
+    at_utc: datetime
+
+
+class DeviceStore(Protocol):
+    async def save_seen(self, seen: Sequence[DevicesSeen]) -> None:
+        """One transaction. What an owner no longer has connected is disconnected. The same again
+        changes nothing."""
+        ...
+
+
+class DeviceLog(Protocol):
+    """Where a room tells of toys without waiting. Of one owner the newest alone is kept."""
+
+    def write(self, seen: DevicesSeen) -> None: ...
 
 
 class MemberStore(Protocol):
@@ -163,7 +213,7 @@ class Delivery(Protocol):
         """From now on this session gets the room's events."""
         ...
 
-    def send(self, session_id: SessionId, frame: OwnFrame | Ok | Error) -> None:
+    def send(self, session_id: SessionId, frame: OwnFrame | ModelFrame | Ok | Error) -> None:
         """To one member; never dropped."""
         ...
 
@@ -190,7 +240,8 @@ class TipTrace(msgspec.Struct, frozen=True, rename="camel"):
     consumers: list[dict[str, Any]]
     """consumer, done, doneAt"""
     targets: list[dict[str, Any]]
-    """one per audit record: targetType, targetId, attempt, state, reason, code, call, fit, at"""
+    """one per audit record: targetType, targetId, attempt, state, reason, code, call, fit,
+    mergedInto, requeue, at"""
 
 
 class ModelRecord(msgspec.Struct, frozen=True):

@@ -14,8 +14,9 @@ import trio
 from bench import picture, report
 from bench.placement import Placement, machine, pin, place
 from bench.progress import Progress
-from bench.results import FanOutResult, LedgerResult, RoomResult, Run
+from bench.results import ActivationResult, FanOutResult, LedgerResult, RoomResult, Run
 from bench.room_setup import TokenBooth, prepare_room
+from bench.scenario_activation import plan_for, run_activation
 from bench.scenario_fan_out import PEERS, run_fan_out
 from bench.scenario_ledger import DATABASE_CONNECTIONS_MAX, LedgerPlan, run_ledger
 from bench.scenario_room import Load, RoomScenario
@@ -24,7 +25,7 @@ from bench.server import BenchFailed, run_database, run_server
 RESULTS_DIR: Final = Path(__file__).resolve().parent / "results"
 RATE_LIMIT_PER_MIN: Final = 600
 """The platform's largest, so that the room's limit is not what is measured."""
-SECTIONS: Final = ("room", "fan-out", "ledger")
+SECTIONS: Final = ("room", "fan-out", "ledger", "activation")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         room = _room(load, placement, progress) if "room" in sections else None
         fan_out = _fan_out(load, placement, progress) if "fan-out" in sections else []
         ledger = _ledger(plan, placement, progress) if "ledger" in sections else None
+        activation = (
+            _activation(load.seconds, placement, progress) if "activation" in sections else None
+        )
     except BenchFailed as error:
         progress.done()
         print(f"bench: {error}", file=sys.stderr)
@@ -57,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         room=room,
         fan_out=fan_out,
         ledger=ledger,
+        activation=activation,
     )
     RESULTS_DIR.mkdir(exist_ok=True)
     stem = RESULTS_DIR / started_at_utc.strftime("%Y%m%dT%H%M%SZ")
@@ -100,6 +105,23 @@ def _ledger(plan: LedgerPlan, placement: Placement, progress: Progress) -> Ledge
                 return run_ledger(plan, database, data_dir, progress)
     finally:
         pin(0, placement.client)
+
+
+def _activation(seconds: float, placement: Placement, progress: Progress) -> ActivationResult:
+    booth = TokenBooth()
+    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
+        data_dir = Path(folder)
+        progress.step("PostgreSQL and the server start")
+        with (
+            run_database(
+                data_dir / "postgres", placement.database, keep_commit_times=True
+            ) as database,
+            run_server(
+                data_dir / "server", placement.server, database.dsn, booth.secret, booth.admin()
+            ) as server,
+        ):
+            server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
+            return run_activation(plan_for(seconds), server, database, booth, progress)
 
 
 def _parser() -> argparse.ArgumentParser:

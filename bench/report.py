@@ -1,21 +1,27 @@
 """The results in words: a table for the terminal, JSON for machines."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from bench.distribution import Distribution
-from bench.results import FanOutResult, LedgerLoad, LedgerResult, RoomResult, Run, Spread
+from bench.report_activation import activation_lines
+from bench.report_lines import counted, fact, latency, ms, row, title
+from bench.results import (
+    ActivationResult,
+    FanOutResult,
+    LedgerLoad,
+    LedgerResult,
+    RoomResult,
+    Run,
+    Spread,
+)
 
 MIB: Final = 1024 * 1024
 NOISE_PERCENT: Final = 10.0
 """Of one core, taken by processes outside the bench: above it absolute figures mean little."""
 CLIENT_BUSY_PERCENT: Final = 85.0
 """Of its core: above it the load client may be what is slow."""
-
-_WIDTH: Final = 84
 
 
 def write_json(run: Run, path: Path) -> None:
@@ -27,6 +33,7 @@ def failures(run: Run) -> int:
     found = [run.room.failures] if run.room is not None else []
     found += [each.failures for each in run.fan_out]
     found += [run.ledger.failures] if run.ledger is not None else []
+    found += [run.activation.failures] if run.activation is not None else []
     return sum(sum(each.values()) for each in found)
 
 
@@ -39,6 +46,8 @@ def table(run: Run) -> str:
         lines += _fan_out(run.fan_out)
     if run.ledger is not None:
         lines += _ledger(run.ledger)
+    if run.activation is not None:
+        lines += activation_lines(run.activation)
     lines += ["", *_warnings(run)]
     return "\n".join(lines)
 
@@ -60,7 +69,7 @@ def _room(room: RoomResult) -> list[str]:
     joined, memory, client = room.connecting, room.memory, room.client
     quiet_per_s = room.tips_per_s - room.vibrations_per_s
     return [
-        *_title(
+        *title(
             f"One room: {room.viewers:,} viewers and the model, "
             f"{room.tips_per_s:g} tips/s for {room.seconds:g} s"
         ),
@@ -68,57 +77,55 @@ def _room(room: RoomResult) -> list[str]:
         f"the other {quiet_per_s:g} are",
         "  below the minimum for it: they settle and are announced to every member all the same.",
         "",
-        _row("ms", ("samples", "p50", "p95", "p99", "max")),
-        _latency("tip -> settled (the tipper's ok)", room.tip_to_settled),
-        _latency("tip -> command (the model's socket)", room.tip_to_command),
-        _latency("settled -> command (of one tip)", room.settled_to_command),
-        _latency("tip -> activated (the audit's time)", room.tip_to_activated),
-        _latency("tip -> done (the tipper's page)", room.tip_to_done),
-        _latency("fan-out, first to last member", room.fan_out_spread),
-        _latency("connecting, TCP to snapshot", joined.duration),
+        row("ms", ("samples", "p50", "p95", "p99", "max")),
+        latency("tip -> settled (the tipper's ok)", room.tip_to_settled),
+        latency("tip -> command (the model's socket)", room.tip_to_command),
+        latency("settled -> command (of one tip)", room.settled_to_command),
+        latency("tip -> activated (the audit's time)", room.tip_to_activated),
+        latency("tip -> done (the tipper's page)", room.tip_to_done),
+        latency("fan-out, first to last member", room.fan_out_spread),
+        latency("connecting, TCP to snapshot", joined.duration),
         "",
-        _fact(
+        fact(
             "tips",
             f"{room.tips_settled:,} settled of {room.tips_sent:,} sent, "
             f"{room.tips_per_commit:.2f} in one commit",
         ),
-        _fact("notices", f"{room.notices_delivered:,} of {room.notices_due:,} delivered"),
-        _fact(
-            "frames delivered", f"{room.frames_per_s:,.0f}/s (as the tips ask for, not the most)"
-        ),
-        _fact(
+        fact("notices", f"{room.notices_delivered:,} of {room.notices_due:,} delivered"),
+        fact("frames delivered", f"{room.frames_per_s:,.0f}/s (as the tips ask for, not the most)"),
+        fact(
             "server CPU",
             f"{room.server_cpu_percent:.0f} % of a core, "
             f"{room.server_cpu_idle_percent:.1f} % when nobody tips; "
             f"{room.server_cpu_s_per_million_frames:.1f} s per million frames, all in",
         ),
-        _fact("PostgreSQL CPU", f"{room.database_cpu_percent:.0f} % of a core"),
-        _fact(
+        fact("PostgreSQL CPU", f"{room.database_cpu_percent:.0f} % of a core"),
+        fact(
             "memory per viewer",
             f"{memory.idle_per_viewer / 1024:.1f} kB idle, "
             f"{memory.after_load_per_viewer / 1024:.1f} kB after the load "
             f"(server {memory.empty / MIB:.0f} -> {memory.idle / MIB:.0f} -> "
             f"{memory.after_load / MIB:.0f} MiB)",
         ),
-        _fact(
+        fact(
             "connects",
             f"{joined.members_per_s:,.0f}/s, {joined.at_once} at once; "
             f"{joined.server_cpu_ms_per_member:.2f} ms server CPU each",
         ),
-        _fact(
+        fact(
             "load client",
             f"{client.cpu_percent:.0f} % of its core; reads p50 "
-            f"{_ms(client.read_lag.p50)}, p99 {_ms(client.read_lag.p99)} ms late (kernel stamps)",
+            f"{ms(client.read_lag.p50)}, p99 {ms(client.read_lag.p99)} ms late (kernel stamps)",
         ),
-        _fact("others' CPU", f"{room.others_cpu_percent:.0f} % of a core"),
-        _fact("failures", _counted(room.failures)),
+        fact("others' CPU", f"{room.others_cpu_percent:.0f} % of a core"),
+        fact("failures", counted(room.failures)),
     ]
 
 
 def _fan_out(results: list[FanOutResult]) -> list[str]:
     base = results[-1]
     lines = [
-        *_title(f"Fan-out alone: one event after the other to {base.members:,} members"),
+        *title(f"Fan-out alone: one event after the other to {base.members:,} members"),
         f"  {'':28}{'frames/s':>10}{'ratio':>8}{'CPU s/M':>10}{'ratio':>8}"
         f"{'server':>9}{'client':>9}",
     ]
@@ -131,8 +138,8 @@ def _fan_out(results: list[FanOutResult]) -> list[str]:
             f"{each.server_cpu_percent:>7.0f} %{each.client_cpu_percent:>7.0f} %"
         )
     lines += [
-        _fact("others' CPU", ", ".join(f"{each.others_cpu_percent:.0f} %" for each in results)),
-        *(_fact("failures", f"{each.server}: {_counted(each.failures)}") for each in results),
+        fact("others' CPU", ", ".join(f"{each.others_cpu_percent:.0f} %" for each in results)),
+        *(fact("failures", f"{each.server}: {counted(each.failures)}") for each in results),
     ]
     return lines
 
@@ -141,7 +148,7 @@ def _ledger(ledger: LedgerResult) -> list[str]:
     """CPU of PostgreSQL and of Python is of one core each: 100 % is the end of either."""
     alone, sync = ledger.p50_ratio_alone, ledger.sync
     return [
-        *_title(
+        *title(
             f"Ledger: closed-loop tippers into one room, fsync on; {ledger.rounds} rounds of "
             f"{ledger.round_s:g} s each, in turn"
         ),
@@ -150,21 +157,21 @@ def _ledger(ledger: LedgerResult) -> list[str]:
         *(_ledger_load(each) for each in ledger.loads),
         "",
         *(
-            _fact(
+            fact(
                 f"{tippers} tippers" if tippers > 1 else "1 tipper",
                 f"group commit {_times(ratio)} the throughput of one by one (the better pool)",
             )
             for tippers, ratio in ledger.ratios.items()
         ),
-        _fact("p50 of 1 tipper", f"{_times(alone)} of one by one"),
-        _fact(
+        fact("p50 of 1 tipper", f"{_times(alone)} of one by one"),
+        fact(
             "limit: disk",
-            f"{sync.per_s:,.0f} syncs/s of 8 kB, p50 {_ms(sync.duration.p50)} ms, "
-            f"p99 {_ms(sync.duration.p99)} ms; each commit takes one",
+            f"{sync.per_s:,.0f} syncs/s of 8 kB, p50 {ms(sync.duration.p50)} ms, "
+            f"p99 {ms(sync.duration.p99)} ms; each commit takes one",
         ),
         *(_ledger_limit(each) for each in ledger.loads if each is _fastest(ledger)),
-        _fact("others' CPU", f"up to {ledger.others_cpu_percent:.0f} % of a core"),
-        _fact("failures", _counted(ledger.failures)),
+        fact("others' CPU", f"up to {ledger.others_cpu_percent:.0f} % of a core"),
+        fact("failures", counted(ledger.failures)),
     ]
 
 
@@ -173,7 +180,7 @@ def _ledger_load(load: LedgerLoad) -> str:
     python_percent = load.trio_cpu_percent + load.bridge_cpu_percent
     return (
         f"  {load.way:21}{load.tippers:>8}{load.connections:>5}{load.per_s.median:>8,.0f}"
-        f"{spread:>14}{_ms(load.latency.p50):>8}{_ms(load.latency.p99):>8}{load.per_commit:>9.1f}"
+        f"{spread:>14}{ms(load.latency.p50):>8}{ms(load.latency.p99):>8}{load.per_commit:>9.1f}"
         f"{python_percent:>5.0f}%{load.database_cpu_percent:>5.0f}%"
         f"{load.python_us_per_transfer:>7.0f}{load.database_us_per_transfer:>7.0f}"
     )
@@ -182,7 +189,7 @@ def _ledger_load(load: LedgerLoad) -> str:
 def _ledger_limit(load: LedgerLoad) -> str:
     python_per_s = 1e6 / load.python_us_per_transfer
     database_per_s = 1e6 / load.database_us_per_transfer
-    return _fact(
+    return fact(
         "limit: CPU",
         f"one core of PostgreSQL {database_per_s:,.0f}/s, one of Python {python_per_s:,.0f}/s "
         f"({load.tippers} tippers); reached {load.per_s.median:,.0f}/s",
@@ -199,8 +206,8 @@ def _times(ratio: Spread) -> str:
 
 def noise_percent(run: Run) -> float:
     """Of one core: the most that processes outside the bench took in any part of it."""
-    measured: list[RoomResult | FanOutResult | LedgerResult] = [*run.fan_out]
-    measured += [each for each in (run.room, run.ledger) if each is not None]
+    measured: list[RoomResult | FanOutResult | LedgerResult | ActivationResult] = [*run.fan_out]
+    measured += [each for each in (run.room, run.ledger, run.activation) if each is not None]
     return max((each.others_cpu_percent for each in measured), default=0.0)
 
 
@@ -220,38 +227,6 @@ def _warnings(run: Run) -> list[str]:
         if each.client_cpu_percent > CLIENT_BUSY_PERCENT
     ]
     return lines
-
-
-def _title(text: str) -> list[str]:
-    return ["", text, "-" * _WIDTH]
-
-
-def _latency(name: str, values: Distribution) -> str:
-    return _row(
-        name,
-        (
-            f"{values.samples:,}",
-            *(_ms(each) for each in (values.p50, values.p95, values.p99)),
-            _ms(values.max),
-        ),
-    )
-
-
-def _row(name: str, cells: Iterable[str]) -> str:
-    return f"  {name:38}" + "".join(f"{cell:>9}" for cell in cells)
-
-
-def _fact(name: str, text: str) -> str:
-    return f"  {name:20}{text}"
-
-
-def _ms(value: float | None) -> str:
-    """ "-": too few samples for this percentile."""
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _counted(failures: dict[str, int]) -> str:
-    return ", ".join(f"{count} x {kind}" for kind, count in failures.items()) or "none"
 
 
 def _cores(cores: list[int]) -> str:

@@ -162,6 +162,74 @@ class LedgerResult(msgspec.Struct, frozen=True, kw_only=True):
     failures: dict[str, int]
 
 
+class ActivationLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """One offered load over all rooms, every tip buying a vibration. Durations in ms."""
+
+    offered_per_s: float
+    seconds: float
+    tips_sent: int
+    activated_per_s: float
+    """While the load lasted; what came after it does not count."""
+    tip_to_settled: Distribution
+    tip_to_activated: Distribution
+    """The time in the audit."""
+    success_percent: float
+    """Of the tips sent: ACTIVATED in the audit, in the end."""
+    error_percent: float
+    """Of the tips sent: refused, or without an answer."""
+    server_cpu_percent: float
+    client_cpu_percent: float
+    database_cpu_percent: float
+    others_cpu_percent: float
+
+
+class VipTips(msgspec.Struct, frozen=True, kw_only=True):
+    """One tip at a time to everyone's toy. Durations in ms, from the tip's sending."""
+
+    tips: int
+    to_settled: Distribution
+    to_command: Distribution
+    """At each socket."""
+    to_last_command: Distribution
+    """At the last socket of each tip."""
+    to_audited: Distribution
+    """Of each tip: the commit with the last of its SENT rows. Shorter than the truth by that
+    commit's own sync."""
+    echo: Distribution
+    """A viewer's question to the same room, answered, all the while."""
+    read_lag: Distribution
+    """Of the load client, see ClientHealth."""
+
+
+class Stops(msgspec.Struct, frozen=True, kw_only=True):
+    """The model's stop while everyone's toy plays. Durations in ms, from her click."""
+
+    clicks: int
+    waiting_min: int
+    """The fewest activations that waited at any click."""
+    to_stop: Distribution
+    """At each socket that has a toy."""
+    to_last_stop: Distribution
+    """At the last socket of each click."""
+
+
+class ActivationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Toys, platform-wide and in one room of VIPs."""
+
+    rooms: int
+    tippers: int
+    """In each room."""
+    levels: list[ActivationLevel]
+    """Up to the first that misses a target."""
+    vips: int
+    vip_tips: VipTips
+    stops: Stops
+    stops_without_database: Stops
+    others_cpu_percent: float
+    """The most of any level."""
+    failures: dict[str, int]
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     seed: int
@@ -171,3 +239,4 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     room: RoomResult | None
     fan_out: list[FanOutResult]
     ledger: LedgerResult | None
+    activation: ActivationResult | None = None

@@ -1,6 +1,7 @@
 """Everything that must be there before the load: wallets, a tip menu, tokens."""
 
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -43,6 +44,10 @@ class TokenBooth:
         user = viewer(number)
         return self._issue(user.user_id, user.username, Role.VIEWER, user.membership_tier, ROOM_ID)
 
+    def page(self, user: UserRecord, role: Role, room_id: str) -> str:
+        """Of any user, for any room."""
+        return self._issue(user.user_id, user.username, role, user.membership_tier, room_id)
+
     def _issue(
         self, user_id: str, username: str, role: Role, tier: MembershipTier, room_id: str | None
     ) -> str:
@@ -82,10 +87,15 @@ async def prepare_room(dsn: str, viewers: int) -> None:
 
 async def fill_wallets(store: Store, viewers: int) -> None:
     """More tokens for each of `viewers` users than a run can spend."""
+    await fill_wallets_of(store, [viewer(number) for number in range(viewers)])
+
+
+async def fill_wallets_of(store: Store, users: Sequence[UserRecord]) -> None:
+    """As `fill_wallets`, of these users."""
     limiter = trio.CapacityLimiter(_DEPOSITS_AT_ONCE)
     async with trio.open_nursery() as nursery:
-        for number in range(viewers):
-            nursery.start_soon(_fill_wallet, store, viewer(number), limiter)
+        for user in users:
+            nursery.start_soon(_fill_wallet, store, user, limiter)
 
 
 async def _fill_wallet(store: Store, user: UserRecord, limiter: trio.CapacityLimiter) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
 from urllib.parse import urlsplit
@@ -41,13 +41,32 @@ class DatabaseProcess:
         """Its processes of this moment; a pool's connections keep theirs."""
         return family(self._postmaster_pid)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Inside the block it answers nobody, and nobody is told so: the worst way to be down."""
+        pids = self.pids()
+        try:
+            for pid in pids:
+                _signal_if_there(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in pids:
+                _signal_if_there(pid, signal.SIGCONT)
+
 
 @contextmanager
 def run_database(
-    data_dir: Path, cores: list[int], connections_max: int | None = None
+    data_dir: Path,
+    cores: list[int],
+    connections_max: int | None = None,
+    *,
+    keep_commit_times: bool = False,
 ) -> Iterator[DatabaseProcess]:
-    """Empty at first; its folder is the caller's to remove. `connections_max`: None as always."""
+    """Empty at first; its folder is the caller's to remove. `connections_max`: None as always.
+    `keep_commit_times`: of each transaction, for pg_xact_commit_timestamp."""
     more = {} if connections_max is None else {"max_connections": str(connections_max)}
+    if keep_commit_times:
+        more["track_commit_timestamp"] = "on"
     server = EmbeddedServer(data_dir, {**SETTINGS, **more})
     dsn = trio.run(server.start)
     try:
@@ -140,6 +159,12 @@ def run_server(
             process.wait()
 
 
+def _signal_if_there(pid: int, number: signal.Signals) -> None:
+    """PostgreSQL's workers come and go by themselves."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
 def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
     """The `ready` entry of the server's log. The rest of the log goes to a file by a thread that
     sleeps as long as nothing is logged."""
@@ -148,7 +173,7 @@ def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, An
     settled = threading.Event()
 
     def read(lines: IO[str]) -> None:
-        with log.open("w") as file:
+        with lines, log.open("w") as file:
             for line in lines:
                 file.write(line)
                 file.flush()

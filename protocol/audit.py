@@ -54,11 +54,30 @@ class Reason(StrEnum):
     PAGE_REPORTED = "page_reported"
 
 
+class ToyTestRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the audit of a test: a model tries a row of her menu on her own toy (spec 3). No
+    tip, no event and no ledger row belongs to it. `state`: SENT, then ACTIVATED, FAILED, or EXPIRED
+    without an answer; a crash in between leaves it without an end."""
+
+    record_id: UUID
+    test_id: UUID
+    room_id: str
+    model_id: str
+    row_id: str
+    state: TargetState
+    reason: Reason | None
+    code: str | None
+    call: dict[str, Any] | None
+    fit: dict[str, Any] | None
+    at_utc: datetime
+
+
 class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the audit: one target at one step of one attempt. Append-only.
 
     `call` is the vendor call as made, `fit` how well it expresses what was wanted; both None
-    before a call exists. `attempt` counts from 1; 0 while the target only waits. `code` is the
+    before a call exists. `merged_into`: the tip whose command plays for this one, too (MERGED).
+    `attempt` counts from 1; 0 while the target only waits. `code` is the
     page's own failure code, cut to 64 characters.
     """
 
@@ -76,4 +95,14 @@ class TargetRecord(msgspec.Struct, frozen=True, kw_only=True):
     code: str | None
     call: dict[str, Any] | None
     fit: dict[str, Any] | None
+    merged_into: str | None = None
+    tipper_id: str | None = None
+    """None in what was written before it was kept."""
+    latency_ms: int | None = None
+    """Of ACTIVATED: since the tip reached its room. None for a requeue."""
+    requeue: int = 0
+    """How often this target had been requeued by then: it has one final state for each number."""
     at_utc: datetime
+
+
+AuditRecord = TargetRecord | ToyTestRecord

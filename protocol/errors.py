@@ -59,6 +59,21 @@ class ErrorCode(StrEnum):
     SETTING_UNKNOWN = "SETTING_UNKNOWN"
     ROOM_TAKEN = "ROOM_TAKEN"
     MODEL_HAS_ROOM = "MODEL_HAS_ROOM"
+    MENU_ROW_UNKNOWN = "MENU_ROW_UNKNOWN"
+    MENU_MISMATCH = "MENU_MISMATCH"
+    TIP_AMOUNT_TAKEN = "TIP_AMOUNT_TAKEN"
+    PATTERN_UNKNOWN = "PATTERN_UNKNOWN"
+    LIMIT_REACHED = "LIMIT_REACHED"
+    LOVENSE_DISABLED = "LOVENSE_DISABLED"
+    TOYS_PAUSED = "TOYS_PAUSED"
+    TOYS_BUSY = "TOYS_BUSY"
+    TOY_UNAVAILABLE = "TOY_UNAVAILABLE"
+    ROW_NOT_PLAYABLE = "ROW_NOT_PLAYABLE"
+    DEAD_LETTER_UNKNOWN = "DEAD_LETTER_UNKNOWN"
+    DEAD_LETTER_DECIDED = "DEAD_LETTER_DECIDED"
+    DEVICE_UNKNOWN = "DEVICE_UNKNOWN"
+    VENDOR_REFUSED = "VENDOR_REFUSED"
+    VENDOR_UNAVAILABLE = "VENDOR_UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
 
@@ -143,6 +158,41 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ErrorCode.SETTING_UNKNOWN: ErrorRule(422, "client", False, "There is no such setting."),
     ErrorCode.ROOM_TAKEN: ErrorRule(409, "client", False, "The room is another model's."),
     ErrorCode.MODEL_HAS_ROOM: ErrorRule(409, "client", False, "The model has another room."),
+    ErrorCode.LOVENSE_DISABLED: ErrorRule(
+        409, "state", True, "Toys are switched off on the whole platform."
+    ),
+    ErrorCode.TOYS_PAUSED: ErrorRule(409, "state", True, "All toys are stopped; resume first."),
+    ErrorCode.TOYS_BUSY: ErrorRule(
+        409, "state", True, "A toy plays, or tips wait for it; try again."
+    ),
+    ErrorCode.TOY_UNAVAILABLE: ErrorRule(
+        409, "state", True, "The model's page is not open, or has no connected toy."
+    ),
+    ErrorCode.ROW_NOT_PLAYABLE: ErrorRule(
+        409, "state", False, "The model's own levels cannot express this row."
+    ),
+    ErrorCode.DEAD_LETTER_UNKNOWN: ErrorRule(404, "client", False, "There is no such dead letter."),
+    ErrorCode.DEAD_LETTER_DECIDED: ErrorRule(
+        409, "state", False, "This dead letter was requeued or dismissed already."
+    ),
+    ErrorCode.DEVICE_UNKNOWN: ErrorRule(404, "client", False, "There is no such device."),
+    ErrorCode.MENU_ROW_UNKNOWN: ErrorRule(404, "client", False, "The tip menu has no such row."),
+    ErrorCode.MENU_MISMATCH: ErrorRule(
+        409, "state", False, "These are not the rows of the menu; read it again."
+    ),
+    ErrorCode.TIP_AMOUNT_TAKEN: ErrorRule(
+        409, "state", False, "Another active row of the menu has this amount."
+    ),
+    ErrorCode.PATTERN_UNKNOWN: ErrorRule(404, "client", False, "There is no such stored pattern."),
+    ErrorCode.LIMIT_REACHED: ErrorRule(
+        409, "state", False, "No more of these fit; remove one first."
+    ),
+    ErrorCode.VENDOR_REFUSED: ErrorRule(
+        502, "server", False, "The toy's vendor refused; the operator has to mend it."
+    ),
+    ErrorCode.VENDOR_UNAVAILABLE: ErrorRule(
+        503, "server", True, "The toy's vendor does not answer as it should; try again."
+    ),
     ErrorCode.INTERNAL: ErrorRule(500, "server", True, "The server failed; it has been logged."),
 }
 

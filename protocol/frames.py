@@ -13,7 +13,16 @@ from msgspec import Meta
 
 from protocol.errors import ErrorCode
 from protocol.gating import Gates
-from protocol.lovense import TOYS_MAX, Level, ReportedSettings, ReportedToy, Short, Toy, VendorCall
+from protocol.lovense import (
+    TOYS_MAX,
+    Fit,
+    Level,
+    ReportedSettings,
+    ReportedToy,
+    Short,
+    Toy,
+    VendorCall,
+)
 from protocol.tip_activated import (
     Amount,
     Id,
@@ -148,6 +157,15 @@ class EndBroadcast(_Client, frozen=True, tag="endBroadcast"):
     ref: Ref
 
 
+class ToyTest(_Client, frozen=True, tag="testActivation"):
+    """The model tries a row of her tip menu on her own toy: no tip, no tokens, no other target. It
+    plays at once or not at all: never while a toy plays or tips wait. `ok` carries a
+    ToyTestStarted."""
+
+    ref: Ref
+    row_id: Id
+
+
 ClientFrame = (
     Connect
     | RefreshToken
@@ -162,6 +180,7 @@ ClientFrame = (
     | ResumeToys
     | StartBroadcast
     | EndBroadcast
+    | ToyTest
 )
 
 # ---- server -> client: answers ---------------------------------------------------------------
@@ -205,6 +224,16 @@ class TipReceipt(msgspec.Struct, frozen=True, rename="camel"):
 class BroadcastStarted(msgspec.Struct, frozen=True, rename="camel"):
     broadcast_id: str
     lovense_mode: LovenseMode
+
+
+class ToyTestStarted(msgspec.Struct, frozen=True, rename="camel"):
+    """A test is on its way to her page; `seconds`: how long the call plays."""
+
+    test_id: str
+    row_id: str
+    call: VendorCall
+    fit: Fit
+    seconds: float
 
 
 # ---- server -> client: room events, the same bytes for everyone -------------------------------
@@ -313,6 +342,15 @@ class Command(_Server, frozen=True, tag="command"):
     expires_at: EpochMs
 
 
+class ToyTestCommand(_Server, frozen=True, tag="testCommand"):
+    """To the model's page alone: run one vendor call for her own test. Answered as a `command`."""
+
+    command_id: str
+    call: VendorCall
+    duration_sec: int
+    expires_at: EpochMs
+
+
 class ToysStopped(_Server, frozen=True, tag="stop"):
     """Stop now: forget commands that wait, make `call` if there is one, start nothing until the
     next command."""
@@ -340,6 +378,19 @@ class ActivationChanged(_Server, frozen=True, tag="activationChanged"):
     reason: str | None = None
 
 
+DeviceWarningKind = Literal["battery", "connection"]
+
+
+class DeviceWarning(_Server, frozen=True, tag="deviceWarning"):
+    """To a toy's owner: it is nearly empty (`battery`: percent; once until it is charged), or it is
+    not connected any more."""
+
+    device_id: str
+    name: str
+    kind: DeviceWarningKind
+    battery: int | None = None
+
+
 class ModelToysChanged(_Server, frozen=True, tag="modelToysChanged"):
     """To the model: her toys and levels as the server understood them."""
 
@@ -355,5 +406,8 @@ OwnFrame = (
     | QueueChanged
     | ActivationChanged
     | ModelToysChanged
+    | DeviceWarning
 )
-ServerFrame = Ok | Error | RoomEvent | OwnFrame
+ModelFrame = ToyTestCommand
+"""No `OwnFrame`: what may go to any member's socket cannot be one."""
+ServerFrame = Ok | Error | RoomEvent | OwnFrame | ModelFrame

@@ -90,6 +90,8 @@ class ReportedToy(msgspec.Struct, frozen=True, rename="camel"):
     connected: Loose = None
     battery: Loose = None
     full_function_names: Annotated[tuple[Short, ...], Meta(max_length=16)] | None = None
+    version: Loose = None
+    f_version: Loose = None
 
 
 class Toy(msgspec.Struct, frozen=True, rename="camel"):
@@ -103,6 +105,18 @@ class Toy(msgspec.Struct, frozen=True, rename="camel"):
     connected: bool
     battery: int | None
     functions: tuple[str, ...] = ()
+    firmware: str = ""
+    max_strength: int = STRENGTH_MAX
+    """0..20, as its owner has limited it."""
+    enabled: bool = True
+    """Its owner has not taken it out."""
+    limited: bool = False
+    """Its owner has taken out some of its functions."""
+
+    @property
+    def usable(self) -> bool:
+        """Something can be played on it now."""
+        return self.connected and self.enabled and self.max_strength > 0
 
 
 _ON: Final = frozenset({"1", "on", "true", "online", "connected"})
@@ -117,6 +131,7 @@ def _read_toy(toy: ReportedToy) -> Toy:
     flag = toy.connected if toy.connected is not None else toy.status
     battery = _number(toy.battery)
     reported = {name.lower() for name in toy.full_function_names or ()}
+    firmware = toy.f_version if toy.f_version is not None else toy.version
     return Toy(
         toy_id=toy.id,
         name=toy.name or toy.id,
@@ -124,7 +139,8 @@ def _read_toy(toy: ReportedToy) -> Toy:
         nickname=toy.nickname or toy.nick_name or "",
         connected=_flag(flag),
         battery=None if battery is None or not 0 <= battery <= 100 else int(battery),
-        functions=tuple(name for name in _RANGE_MAX if name in reported),
+        functions=tuple(name for name in RANGE_MAX if name in reported),
+        firmware="" if firmware is None or isinstance(firmware, bool) else str(firmware),
     )
 
 
@@ -322,7 +338,7 @@ def _receive_tip(mode: LovenseMode, amount: int, tipper_name: str) -> VendorCall
 VENDOR_SECONDS_MIN: Final = 1.1
 """The Basic SDK wants more than 1 s, and reads 0 as "for ever"."""
 
-_RANGE_MAX: Final = {
+RANGE_MAX: Final = {
     "vibrate": 20,
     "rotate": 20,
     "pump": 3,
@@ -359,43 +375,75 @@ def functions_of(toy_type: str) -> tuple[str, ...]:
 
 def scale_strength(strength: int, function: str) -> int:
     """`strength` 0..20 on the range of `function`, rounded half up; above 0 it stays above 0."""
-    top = _RANGE_MAX[function]
+    top = RANGE_MAX[function]
     scaled = (2 * strength * top + STRENGTH_MAX) // (2 * STRENGTH_MAX)
     return max(scaled, 1) if strength > 0 else 0
 
 
+def capped_strength(strength: int, max_strength: int, function: str) -> int:
+    """`strength` on the range of `function`, never a greater part of it than `max_strength` is of
+    20: a limit that a coarse range cannot express leaves nothing."""
+    highest = max_strength * RANGE_MAX[function] // STRENGTH_MAX
+    return min(scale_strength(strength, function), highest)
+
+
 def viewer_call(vibration: Vibration, toys: tuple[Toy, ...]) -> Fitted:
-    """The Basic SDK call that plays `vibration` on all of a viewer's connected toys at once."""
-    names = {
-        name
-        for toy in toys
-        if toy.connected
-        for name in toy.functions or functions_of(toy.toy_type)
-    }
-    functions = [name for name in _RANGE_MAX if name in names]
-    if not functions:
-        return Fitted(None, Fit("none"), Reason.NO_TOY)
+    """The Basic SDK call that plays `vibration` on all of a viewer's connected toys at once.
+
+    A call names all toys or one. Where one that is connected must not play at all, it names the
+    first that may. What some toy's owner has limited is limited for all that the call reaches. A
+    preset has no strength: where there is a limit, a level stands in for it.
+    """
+    reached = [toy for toy in toys if toy.connected]
+    usable = [toy for toy in reached if toy.usable]
+    alone = len(usable) < len(reached)
+    if alone:
+        reached = usable[:1]
+    functions = _allowed_functions(reached)
+    max_strength = min((toy.max_strength for toy in reached), default=0)
+    limited = max_strength < STRENGTH_MAX or any(toy.limited for toy in reached)
     time = max(float(vibration.duration_sec), VENDOR_SECONDS_MIN)
+    only = {"toyId": reached[0].toy_id} if alone and reached else {}
     arguments: dict[str, Any]
-    if vibration.type is VibrationType.PRESET:
+    difference = 0
+    if not functions or not any(capped_strength(STRENGTH_MAX, max_strength, f) for f in functions):
+        return Fitted(None, Fit("none"), Reason.NO_TOY)
+    if vibration.type is VibrationType.PRESET and not limited:
         assert vibration.preset_name is not None
         method = "sendPresetCommand"
         arguments = {"name": vibration.preset_name.value, "time": time}
     elif vibration.pattern is not None:
         method = "sendPatternCommand"
+        values = [min(value, max_strength) for value in vibration.pattern.values]
+        difference = max(vibration.pattern.values) - max(values)
         arguments = {
-            "strength": ";".join(str(value) for value in vibration.pattern.values),
+            "strength": ";".join(str(value) for value in values),
             "interval": vibration.pattern.interval_ms,
             "time": time,
-            **dict.fromkeys(functions, True),
+            **{f: True for f in functions if capped_strength(STRENGTH_MAX, max_strength, f)},
         }
     else:
         method = "sendToyCommand"
-        strength = vibration.wanted_strength
-        arguments = {name: scale_strength(strength, name) for name in functions}
+        strength = min(vibration.wanted_strength, max_strength)
+        difference = vibration.wanted_strength - strength
+        arguments = {name: capped_strength(strength, max_strength, name) for name in functions}
         arguments["time"] = time
-    call = VendorCall(Integration.BASIC_SDK, method, (arguments,))
-    return Fitted(call, Fit("exact"), seconds=time)
+    call = VendorCall(Integration.BASIC_SDK, method, ({**arguments, **only},))
+    replaced = vibration.type is VibrationType.PRESET and limited
+    fit = Fit("nearest", None, difference) if difference or replaced else Fit("exact")
+    return Fitted(call, fit, seconds=time)
+
+
+def _allowed_functions(toys: list[Toy]) -> list[str]:
+    """What some toy can do and none of them must not."""
+    can: set[str] = set()
+    must_not: set[str] = set()
+    for toy in toys:
+        may = set(toy.functions or functions_of(toy.toy_type))
+        can |= may
+        if toy.limited:
+            must_not |= set(RANGE_MAX) - may
+    return [name for name in RANGE_MAX if name in can - must_not]
 
 
 VIEWER_STOP: Final = VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))

@@ -3,17 +3,33 @@
 Spec 1, "Where item.vibration comes from".
 """
 
+from math import log
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
 
-from protocol.tip_activated import Amount, Id, Item, ItemType, PublicText
+from protocol.lovense import TOYS_MAX
+from protocol.tip_activated import (
+    AMOUNT_MAX,
+    NO_NUL_PATTERN,
+    Amount,
+    Id,
+    Item,
+    ItemType,
+    PublicText,
+)
 from protocol.toy_settings import ModelSettings, PlatformSettings
 from protocol.vibration import Vibration, VibrationType, cap, level
 
 DEFAULT_DURATION_S: Final = 5
 """Of a plain tip that no row names (spec: LEVEL at `lovenseDefaultIntensity` for 5 s)."""
+
+PRIORITY_MAX: Final = 20
+Priority = Annotated[int, Meta(ge=1, le=PRIORITY_MAX)]
+
+DeviceId = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL_PATTERN)]
+DeviceIds = Annotated[tuple[DeviceId, ...], Meta(max_length=TOYS_MAX)]
 
 PLAIN_TIP_ITEM_ID: Final = "tip"
 
@@ -28,6 +44,11 @@ class TipMenuRow(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     description: PublicText
     active: bool
     order: Annotated[int, Meta(ge=0)]
+    priority: Priority | None = None
+    """In the queue mode priority; None: by the amount."""
+    device_ids: DeviceIds = ()
+    """Which of her toys; empty: all. Kept for an integration that takes a toy's id: neither of the
+    model's two does, there her own settings decide which toys react."""
 
     def __post_init__(self) -> None:
         if self.vibration.type is VibrationType.LEVEL and self.vibration.strength == 0:
@@ -61,6 +82,15 @@ def resolve_item(
         vibration=vibration and cap(vibration, platform.lovense_max_activation_duration),
         bonus_points=bonus_points,
     )
+
+
+def priority_of(amount: int, item_id: str, rows: tuple[TipMenuRow, ...]) -> int:
+    """1..20, the larger the sooner: as the menu's row says, else by the amount, on a logarithmic
+    scale from 1 token (1) to the most that a tip can be (20)."""
+    for row in rows:
+        if row.row_id == item_id and row.priority is not None:
+            return row.priority
+    return 1 + int((PRIORITY_MAX - 1) * log(amount) / log(AMOUNT_MAX))
 
 
 def _matching_row(amount: int, rows: tuple[TipMenuRow, ...]) -> TipMenuRow | None:

@@ -21,6 +21,8 @@ CAM_SITE_NAME: Final = "XXXChatNow"
 
 
 class QueueMode(StrEnum):
+    """In which order waiting activations play; see actors/room/activation_queue.py."""
+
     FIFO = "fifo"
     PRIORITY = "priority"
     BATCH = "batch"
@@ -72,10 +74,7 @@ _NOT_EDITABLE: Final = frozenset({"lovenseCamSiteName"})
 def change_platform(
     settings: PlatformSettings, change: dict[str, Any]
 ) -> PlatformSettings | list[Refusal]:
-    """The settings after `change`, or one refusal for each bad field.
-
-    Queue modes other than fifo are refused until the room can run them.
-    """
+    """The settings after `change`, or one refusal for each bad field."""
     return _change(settings, change)
 
 
@@ -101,10 +100,6 @@ def _change(settings: S, change: dict[str, Any]) -> S | list[Refusal]:
             refusals.append(Refusal(ErrorCode.SETTING_UNKNOWN, named))
         elif name in _NOT_EDITABLE:
             refusals.append(Refusal(ErrorCode.INVALID_FIELD, name, "This setting is a constant."))
-        elif name == "lovenseQueueMode" and value in (QueueMode.PRIORITY, QueueMode.BATCH):
-            refusals.append(
-                Refusal(ErrorCode.INVALID_FIELD, name, "Only fifo is available for now.")
-            )
         else:
             try:
                 msgspec.convert({**current, name: value}, kind)

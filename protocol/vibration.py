@@ -5,6 +5,7 @@ is always finite: `durationSec` is at least 1 and is capped before it is used, b
 reads a time of 0 as "for ever".
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -84,6 +85,14 @@ class Vibration(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
 def level(strength: int, duration_sec: int) -> Vibration:
     """A LEVEL vibration."""
     return Vibration(VibrationType.LEVEL, strength, duration_sec, None, None)
+
+
+def merge(vibrations: Sequence[Vibration], duration_sec_max: int) -> Vibration:
+    """Several reactions as one (spec 3, mode batch): the strongest, the first of equals, for all of
+    their durations together, no longer than `duration_sec_max`. Raises ValueError for none."""
+    strongest = max(vibrations, key=lambda each: each.wanted_strength)
+    together = min(sum(each.duration_sec for each in vibrations), DURATION_S_MAX)
+    return cap(msgspec.structs.replace(strongest, duration_sec=together), duration_sec_max)
 
 
 def cap(vibration: Vibration, duration_sec_max: int) -> Vibration:

@@ -26,6 +26,7 @@ from actors.consumers.outbox_watch import OutboxWatch
 from actors.consumers.relay import run_relay
 from actors.consumers.toys import ToyConsumer
 from actors.consumers.webhooks import WebhookDispatcher
+from actors.device_writer import DeviceWriter
 from actors.escrow import run_hold_expiry
 from actors.ledger import LedgerActor
 from actors.ports import StoreUnavailable
@@ -48,6 +49,9 @@ from server.store.embedded import EmbeddedFailed, embedded
 from server.store.migrate import MigrationRefused, migrate
 from server.store.months import keep_months_ahead
 from server.store.store import Store, open_store
+from server.tip_menus import TipMenus
+from server.vendors.lovense import Lovense, open_lovense
+from server.vendors.toy_sessions import ToySessions, VendorUrls
 from server.webhooks.sender import open_sender
 
 HTTP_DRAIN_S: Final = 2.0
@@ -128,6 +132,8 @@ async def _serve(
     platform_settings = await store.settings.load_platform_settings()
     fan_out = FanOut()
     audit = AuditWriter(store.rooms)
+    await store.devices.forget_connections()
+    devices = DeviceWriter(store.devices)
     loyalty = LoyaltyConsumer(store.loyalty)
     watch = OutboxWatch(store.feed)
     ledger = LedgerActor(store.ledger, [loyalty, watch])
@@ -135,6 +141,7 @@ async def _serve(
         store.rooms,
         fan_out,
         audit,
+        devices,
         ledger,
         Chance(),
         model_share_percent=settings.model_share_percent,
@@ -142,6 +149,7 @@ async def _serve(
     )
     async with (
         open_sender(settings.private_webhooks, Chance()) as sender,
+        _lovense(settings) as lovense,
         trio.open_nursery() as nursery,
     ):
         rooms = RoomRegistry(ports, nursery)
@@ -151,6 +159,7 @@ async def _serve(
         # Before anything writes: what is late for its month goes to the default partition.
         await nursery.start(keep_months_ahead, store.months)
         await nursery.start(audit.run)
+        await nursery.start(devices.run)
         await nursery.start(loyalty.run)
         await nursery.start(ledger.run)
         dispatcher = WebhookDispatcher(store.webhooks, sender, watch, Chance())
@@ -185,8 +194,14 @@ async def _serve(
             webhooks=store.webhooks,
             dispatcher=dispatcher,
             streams=EventStreams(store.feed, watch),
+            dead_letters=store.dead_letters,
+            devices=store.devices,
+            device_writer=devices,
+            history=store.history,
             settings_store=store.settings,
             platform=PlatformChanges(rooms, store.settings, platform_settings),
+            tip_menus=TipMenus(rooms, store.tip_menus),
+            toy_sessions=ToySessions(lovense, _vendor_urls(settings)),
             trace=store.traces.load_tip,
             database_ready=store.check,
         )
@@ -211,7 +226,27 @@ async def _serve(
             await loyalty.drain()
             await audit.flush()
             await dispatcher.drain()
+            await devices.flush()
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _lovense(settings: Settings) -> AsyncIterator[Lovense | None]:
+    """None without a developer token: toys are simulated then."""
+    if settings.lovense_developer_token is None:
+        yield None
+        return
+    async with open_lovense(settings.lovense_developer_token, settings.lovense_api_url) as lovense:
+        yield lovense
+
+
+def _vendor_urls(settings: Settings) -> VendorUrls:
+    return VendorUrls(
+        api=settings.lovense_api_url,
+        extension_script=settings.lovense_extension_script_url,
+        cam_kit_script=settings.lovense_cam_kit_script_url,
+        basic_sdk_script=settings.lovense_basic_sdk_script_url,
+    )
 
 
 async def _serve_http(

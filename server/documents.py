@@ -32,10 +32,12 @@ from protocol.frames import (
     BroadcastStarted,
     ClientFrame,
     Error,
+    ModelFrame,
     Ok,
     OwnFrame,
     RoomEvent,
     TipReceipt,
+    ToyTestStarted,
 )
 from protocol.gating import Preferences
 
@@ -43,7 +45,12 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 StructClass = type[msgspec.Struct]
 
-_RESULTS: Final[tuple[StructClass, ...]] = (TipReceipt, Preferences, BroadcastStarted)
+_RESULTS: Final[tuple[StructClass, ...]] = (
+    TipReceipt,
+    Preferences,
+    BroadcastStarted,
+    ToyTestStarted,
+)
 """What `ok` carries: its `result` is untyped, so no frame leads to them."""
 
 _PATTERN_WORDS: Final = {
@@ -60,7 +67,7 @@ def protocol_page() -> str:
     client: tuple[StructClass, ...] = get_args(ClientFrame)
     answers: tuple[StructClass, ...] = (Ok, Error)
     room: tuple[StructClass, ...] = get_args(RoomEvent)
-    own: tuple[StructClass, ...] = get_args(OwnFrame)
+    own: tuple[StructClass, ...] = (*get_args(OwnFrame), ModelFrame)
     blocks = [
         _INTRODUCTION.format(subprotocols=_subprotocol_table()).strip(),
         "## Client to server",

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from actors.audit_writer import AuditWriter
 from actors.consumers.webhooks import WebhookDispatcher
+from actors.device_writer import DeviceWriter
 from actors.ledger import LedgerActor, Post
 from actors.ports import SettingsStore, TipTrace
 from actors.room.messages import ReplyTo
@@ -20,9 +21,14 @@ from server.platform_settings import PlatformChanges
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
 from server.store.account_store import PostgresAccounts
+from server.store.dead_letters import PostgresDeadLetters
+from server.store.device_store import PostgresDevices
 from server.store.directory_store import PostgresDirectory
+from server.store.history import PostgresHistory
 from server.store.member_store import PostgresMembers
 from server.store.webhook_store import PostgresWebhooks
+from server.tip_menus import TipMenus
+from server.vendors.toy_sessions import ToySessions
 
 ASK_TIMEOUT_S: Final = 10.0
 """For a room's answer to a request: longer than a settlement may take."""
@@ -42,8 +48,14 @@ class Services:
     webhooks: PostgresWebhooks
     dispatcher: WebhookDispatcher
     streams: EventStreams
+    dead_letters: PostgresDeadLetters
+    devices: PostgresDevices
+    device_writer: DeviceWriter
+    history: PostgresHistory
     settings_store: SettingsStore
     platform: PlatformChanges
+    tip_menus: TipMenus
+    toy_sessions: ToySessions
     trace: Callable[[str], Awaitable[TipTrace | None]]
     database_ready: Callable[[], Awaitable[None]]
     """Raises StoreUnavailable."""

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from server.sockets.limits import SocketLimits
+from server.vendors.lovense import API_URL
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Host = Annotated[str, Meta(min_length=1)]
@@ -22,6 +23,12 @@ Host = Annotated[str, Meta(min_length=1)]
 Percent = Annotated[int, Meta(ge=0, le=100)]
 Origin = Annotated[str, Meta(pattern=r"^https?://[^/\s]+\Z")]
 """As browsers send it: without a trailing slash or a path."""
+
+_SECURE: Final = r"https://[^/\s?#@;,'\"]+"
+_THIS_MACHINE: Final = r"http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?"
+_PATH: Final = r"(/[^\s?#;,'\"]*[^\s?#;,'\"/])?"
+VendorUrl = Annotated[str, Meta(pattern=rf"^({_SECURE}|{_THIS_MACHINE}){_PATH}\Z", max_length=500)]
+"""https, for it carries secrets; http to this machine, for a stand-in. No slash at the end."""
 
 SECRET_LENGTH_MIN: Final = 32
 
@@ -56,6 +63,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Of a tip, to the model; the rest, and the rounding, to the platform."""
     tip_bonus_percent: Annotated[int, Meta(ge=0, le=1000)] = 100
     """Loyalty points per hundred tokens of a plain tip."""
+    lovense_developer_token: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
+    """Of the vendor's dashboard, and never shown to a page; None: toys are simulated."""
+    lovense_api_url: VendorUrl = API_URL
+    lovense_extension_script_url: VendorUrl | None = None
+    lovense_cam_kit_script_url: VendorUrl | None = None
+    lovense_basic_sdk_script_url: VendorUrl | None = None
+    """The vendor's own, unless it moves them."""
     shutdown_timeout_s: Annotated[float, Meta(gt=0, le=60)] = 4.0
     log_level: Annotated[str, Meta(pattern=r"^(debug|info|warning|error)\Z")] = "info"
     sockets: SocketLimits = SocketLimits()

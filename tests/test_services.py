@@ -17,6 +17,7 @@ from server.http.health import READY_CACHED_S, READY_TIMEOUT_S, Readiness
 from server.services import Services
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
+from server.vendors.toy_sessions import ToySessions, VendorUrls
 from tests.actors.house import House, in_house, on_virtual_clock
 from tests.actors.rooms import BROADCAST, ROOM
 
@@ -39,8 +40,14 @@ def services_of(house: House) -> Services:
         webhooks=unused,
         dispatcher=unused,
         streams=unused,
+        dead_letters=unused,
+        devices=unused,
+        device_writer=unused,
+        history=unused,
         settings_store=unused,
         platform=unused,
+        tip_menus=unused,
+        toy_sessions=ToySessions(None, VendorUrls()),
         trace=unused,
         database_ready=unused,
     )

@@ -49,6 +49,20 @@ def test_the_environment_is_read() -> None:
     assert settings.database_url == "postgresql://host/name"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://api.example",
+        "https://api.example:8443/lovense",
+        "http://127.0.0.1:9000",
+        "http://localhost",
+        "http://[::1]:9000/a.js",
+    ],
+)
+def test_the_vendors_address_is_secure_or_on_this_machine(url: str) -> None:
+    assert load(DEMO | {"TIPROOM_LOVENSE_API_URL": url}).lovense_api_url == url
+
+
 def test_the_file_is_below_the_environment_which_is_below_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "tiproom.toml"
     file.write_text(
@@ -90,6 +104,14 @@ def test_the_file_is_below_the_environment_which_is_below_the_command_line(tmp_p
         ("LOG_LEVEL", "verbose"),
         ("LOG_LEVEL", "info\n"),
         ("METRICS_PUBLIC", "2"),
+        ("LOVENSE_DEVELOPER_TOKEN", ""),
+        ("LOVENSE_API_URL", "http://api.example"),
+        ("LOVENSE_API_URL", "https://api.example/"),
+        ("LOVENSE_API_URL", "https://user:word@api.example"),
+        ("LOVENSE_API_URL", "http://127.0.0.1.example"),
+        ("LOVENSE_EXTENSION_SCRIPT_URL", "https://api.example/a.js?b=c"),
+        ("LOVENSE_CAM_KIT_SCRIPT_URL", "https://api.example; script-src *"),
+        ("LOVENSE_BASIC_SDK_SCRIPT_URL", "/basic.js"),
         ("SOCKETS", "many"),
         ("SOCKETS__OUTBOX_BYTES_MAX", "lots"),
         ("SOCKETS__OUTBOX_BYTES_MAX", "0"),

@@ -11,6 +11,8 @@ Rules that are easy to miss:
 - The activation's slot is held by the model's toy alone: her toy is never sent two overlapping
   commands. A page may start a command as late as its `expiresAt`, so until it says when its toy
   began the slot counts from there; after a stop that no vendor call could carry out it holds on.
+- In batch mode a toy gets one command for all tips that name it; it belongs to the first of them,
+  and the others are MERGED into that tip.
 - A viewer's toy that has not answered when the next activation starts has missed its moment
   (EXPIRED): nothing starts late.
 - A commandId depends on tip and target only. So a retry, a reload of the page and a restart of
@@ -20,8 +22,9 @@ Rules that are easy to miss:
 from collections.abc import Iterable
 from uuid import NAMESPACE_URL, uuid5
 
-from actors.room import dispatch, slot
-from actors.room.activation_queue import Activation
+from actors.ports import Requeued
+from actors.room import dispatch, slot, toy_test
+from actors.room.activation_queue import Activation, Requeue, activation_key
 from actors.room.effects import Effect, Publish, WriteAudit
 from actors.room.queue_report import tell_tipper
 from actors.room.state import (
@@ -36,7 +39,8 @@ from actors.room.target_audit import (
     close_activation,
     close_command,
     drop_target,
-    finish_tip,
+    finish,
+    merge_target,
     open_targets,
     target_record,
 )
@@ -44,6 +48,8 @@ from protocol import frames
 from protocol.audit import FINAL_STATES, Reason, TargetRecord, TargetState
 from protocol.routing import recheck
 from protocol.tip_activated import ModelToy, Target, TipActivated, parse_timestamp, target_type
+from protocol.tip_menu import priority_of
+from protocol.vibration import merge
 
 # ---- a new event -----------------------------------------------------------------------------
 
@@ -61,7 +67,7 @@ def activate(state: RoomState, ctx: Context, event: TipActivated) -> list[Effect
         description_public=event.item.description_public,
         timestamp=event.timestamp,
     )
-    return [Publish(notice), *_enqueue(state, ctx, event)]
+    return [Publish(notice), *_enqueue_event(state, ctx, event)]
 
 
 def restore(
@@ -75,26 +81,65 @@ def restore(
     done = frozenset(
         (record.target_type, record.target_id) for record in records if record.state in FINAL_STATES
     )
-    return _enqueue(state, ctx, event, done, again=True)
+    sent_before = any(record.state is TargetState.SENT for record in records)
+    return _enqueue_event(state, ctx, event, done, again=True, sent_before=sent_before)
 
 
-def _enqueue(
+def _enqueue_event(
     state: RoomState,
     ctx: Context,
     event: TipActivated,
     done: frozenset[tuple[str, str]] = frozenset(),
     again: bool = False,
+    sent_before: bool = False,
 ) -> list[Effect]:
-    activation = Activation(event, parse_timestamp(event.timestamp), done)
+    activation = Activation(
+        event, parse_timestamp(event.timestamp), _priority(state, event), done, sent_before
+    )
+    return _enqueue(state, ctx, activation, again)
+
+
+def requeue(state: RoomState, ctx: Context, requeued: Requeued) -> list[Effect]:
+    """One dead target of a tip, again in its turn; one that is known already changes nothing. Its
+    page may have run the command: so it keeps its commandId, and plays for no other."""
+    event, target = requeued.event, (requeued.target_type, requeued.target_id)
+    everyone = {(target_type(each), each.owner_id) for each in event.routing.targets}
+    activation = Activation(
+        event,
+        requeued.requeued_at_utc,
+        _priority(state, event),
+        frozenset(everyone - {target}),
+        sent_before=True,
+        requeue=Requeue(requeued.letter_id, requeued.number),
+    )
+    if activation.key in state.unfinished or activation.key in state.finished:
+        return []
+    return _enqueue(state, ctx, activation, again=True)
+
+
+def restore_requeue(state: RoomState, ctx: Context, requeued: Requeued) -> list[Effect]:
+    """Take up one that an earlier life of this room did not finish."""
+    state.finished.pop(activation_key(requeued.event.tip_id, requeued.letter_id), None)
+    return requeue(state, ctx, requeued)
+
+
+def _priority(state: RoomState, event: TipActivated) -> int:
+    return priority_of(event.transaction.amount, event.item.item_id, state.tip_menu)
+
+
+def _enqueue(state: RoomState, ctx: Context, activation: Activation, again: bool) -> list[Effect]:
+    event = activation.event
     targets = open_targets(activation)
-    state.unfinished[event.tip_id] = Unfinished(event.tipper.user_id, len(targets))
+    state.unfinished[activation.key] = Unfinished(event.tipper.user_id, len(targets))
     if not targets:
         reason = Reason.NO_VIBRATION if event.item.vibration is None else Reason.LOVENSE_DISABLED
         nobody = ModelToy(event.model.model_id)
         records = (
-            () if done else (target_record(ctx, event, nobody, 0, TargetState.SKIPPED, reason),)
+            ()
+            if activation.done
+            else (target_record(ctx, activation, nobody, 0, TargetState.SKIPPED, reason),)
         )
-        return finish_tip(state, event.tip_id, records)
+        return finish(state, activation, records)
     if state.broadcast is None or state.broadcast.broadcast_id != event.room.broadcast_id:
         return close_activation(state, ctx, activation, TargetState.SKIPPED, Reason.BROADCAST_ENDED)
     if again:
@@ -103,7 +148,8 @@ def _enqueue(
         return close_activation(state, ctx, activation, TargetState.DEAD, Reason.QUEUE_FULL)
     return [
         WriteAudit(
-            tuple(target_record(ctx, event, each, 0, TargetState.QUEUED) for each in targets), ()
+            tuple(target_record(ctx, activation, each, 0, TargetState.QUEUED) for each in targets),
+            (),
         )
     ]
 
@@ -113,7 +159,7 @@ def _enqueue(
 
 def advance(state: RoomState, ctx: Context) -> list[Effect]:
     """Do all that is due now: time out, retry, end, expire, start. Idempotent at one moment."""
-    effects = dispatch.run_deadlines(state, ctx)
+    effects = dispatch.run_deadlines(state, ctx) + toy_test.run_deadline(state, ctx)
     if not state.platform.enable_lovense:
         for activation in state.queue.take_all():
             effects += close_activation(
@@ -135,6 +181,8 @@ def next_due_s(state: RoomState, ctx: Context) -> float:
     """When `advance` has something to do again (trio's clock), if nothing else happens."""
     # A moment that has passed since the last step counts: `advance` has it still to do.
     times = [state.deadlines[0][0]] if state.deadlines else []
+    if state.toy_test is not None:
+        times.append(state.toy_test.deadline_s)
     if state.playing is not None and not slot.waits_for_model(state, state.playing):
         times.append(state.playing.ends_at_s)
     start_at_s = _next_start_s(state, ctx)
@@ -148,7 +196,7 @@ def next_due_s(state: RoomState, ctx: Context) -> float:
 
 def _next_start_s(state: RoomState, ctx: Context) -> float | None:
     """When the head of the queue starts; None while something other than time holds it."""
-    if state.playing is not None:
+    if state.playing is not None or state.toy_test is not None:
         return None
     start_at_s = state.queue.next_start_s(
         ctx.now.clock_s, state.platform.lovense_rate_limit_per_min
@@ -163,37 +211,75 @@ def _next_start_s(state: RoomState, ctx: Context) -> float | None:
     return max(start_at_s, state.model_unready_since_s + MODEL_RETURN_WINDOW_S)
 
 
-def _start(state: RoomState, ctx: Context, activation: Activation) -> list[Effect]:
+def _start(state: RoomState, ctx: Context, activations: tuple[Activation, ...]) -> list[Effect]:
+    """One activation, or several as one. Each toy plays what was meant for it, and no more: the
+    strongest of those, for as long as they last together."""
     effects: list[Effect] = []
     for late in list(state.outstanding.values()):
         effects += close_command(state, ctx, late, TargetState.EXPIRED, Reason.MOMENT_PASSED)
-    playing = Playing(activation, ctx.now.clock_s)
-    sent = False
+    playing = Playing(activations, ctx.now.clock_s)
     snapshot = state.snapshot()
-    for target in open_targets(activation):
-        reason = recheck(target, snapshot)
-        if reason is not None:
-            effects += drop_target(state, ctx, activation, target, reason)
-            continue
+    by_toy: dict[tuple[bool, str], list[tuple[Activation, Target]]] = {}
+    for activation in activations:
+        for target in open_targets(activation):
+            reason = recheck(target, snapshot)
+            if reason is not None:
+                effects += drop_target(state, ctx, activation, target, reason)
+                continue
+            toy = (isinstance(target, ModelToy), target.owner_id)
+            by_toy.setdefault(toy, []).append((activation, target))
+    played: dict[str, None] = {}
+    for together in by_toy.values():
+        effects += _start_toy(state, ctx, playing, together, played)
+    if played:
+        state.playing = playing
+        state.queue.started(ctx.now.clock_s)
+    return effects
+
+
+def _start_toy(
+    state: RoomState,
+    ctx: Context,
+    playing: Playing,
+    together: list[tuple[Activation, Target]],
+    played: dict[str, None],
+) -> list[Effect]:
+    """One command to one toy, for all that is meant for it; `played` gets their tips."""
+    effects: list[Effect] = []
+    for at, (activation, target) in enumerate(together):
+        vibrations = [each.event.item.vibration for each, _ in together[at:]]
         outstanding = Outstanding(
             command_id=_command_id(activation.tip_id, target),
             activation=activation,
             target=target,
+            vibration=merge(
+                [each for each in vibrations if each is not None],
+                state.platform.lovense_max_activation_duration,
+            ),
             attempt=0,
             session_id=None,
             deadline_s=ctx.now.clock_s,
             resting=True,
-            seconds=activation.duration_s,
+            seconds=0.0,
         )
         effects += dispatch.send(state, ctx, outstanding, playing)
-        sent = sent or outstanding.attempt > 0
-    if sent:
-        state.playing = playing
-        state.queue.started(ctx.now.clock_s)
-        unfinished = state.unfinished[activation.tip_id]
-        unfinished.played = True
-        effects += tell_tipper(state, unfinished, activation.tip_id, "playing")
+        if outstanding.attempt == 0:
+            continue  # audited why; the next of them is asked on its own
+        effects += _tell_played(state, activation, played)
+        for merged, its_target in together[at + 1 :]:
+            effects += _tell_played(state, merged, played)
+            effects += merge_target(state, ctx, merged, its_target, activation.tip_id)
+        break
     return effects
+
+
+def _tell_played(state: RoomState, activation: Activation, played: dict[str, None]) -> list[Effect]:
+    if activation.key in played:
+        return []
+    played[activation.key] = None
+    unfinished = state.unfinished[activation.key]
+    unfinished.played = True
+    return tell_tipper(state, unfinished, activation.tip_id, "playing")
 
 
 def _command_id(tip_id: str, target: Target) -> str:

@@ -3,20 +3,42 @@
 One activation plays at a time, all of its targets together, so that model and viewers share the
 moment. The queue is bounded; the rate is a sliding window; what waited too long expires; a pause
 holds everything. It neither sleeps nor sends. Spec 3, the activation queue.
+
+Modes: `fifo`, by arrival; `priority`, the larger first, where waiting raises it; `batch`, all that
+waits when the toys become free plays together.
 """
 
+from bisect import insort
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
 from protocol.tip_activated import TipActivated
+from protocol.toy_settings import QueueMode
 
 QUEUE_LIMIT: Final = 200
 RATE_WINDOW_S: Final = 60.0
 WAIT_S_MAX: Final = 600.0
+AGING_S: Final = 15.0
+"""Waiting so long raises a priority by one: the least waits at most 285 s longer than the most,
+less than half of `WAIT_S_MAX`."""
+
+
+class Requeue(msgspec.Struct, frozen=True):
+    """An admin's decision to send a dead target again. `number`: the target's how many-th, from
+    1."""
+
+    letter_id: UUID
+    number: int
+
+
+def activation_key(tip_id: str, letter_id: UUID | None) -> str:
+    """See `Activation.key`; `letter_id`: of a requeue. No tipId has a `#`."""
+    return tip_id if letter_id is None else f"{tip_id}#{letter_id}"
 
 
 class Activation(msgspec.Struct, frozen=True):
@@ -25,11 +47,22 @@ class Activation(msgspec.Struct, frozen=True):
 
     event: TipActivated
     queued_at_utc: datetime
+    priority: int = 1
+    """1..20"""
     done: frozenset[tuple[str, str]] = frozenset()
+    sent_before: bool = False
+    """By an earlier life of the room. A page may have run its command: it plays for no other."""
+    requeue: Requeue | None = None
+    """It is one dead target of the tip, sent again; `done` names all others."""
 
     @property
     def tip_id(self) -> str:
         return self.event.tip_id
+
+    @property
+    def key(self) -> str:
+        """Unlike the tipId it is one activation's own."""
+        return activation_key(self.tip_id, self.requeue.letter_id if self.requeue else None)
 
     @property
     def duration_s(self) -> float:
@@ -37,12 +70,28 @@ class Activation(msgspec.Struct, frozen=True):
         return float(vibration.duration_sec) if vibration is not None else 0.0
 
 
-class ActivationQueue:
-    """First in, first out. `paused` is set by whoever owns the queue."""
+class _Waiting(msgspec.Struct, frozen=True):
+    activation: Activation
+    arrival: int
 
-    def __init__(self, limit: int = QUEUE_LIMIT) -> None:
+    def order(self, mode: QueueMode) -> tuple[float, int]:
+        """The smaller plays first. A priority that grows as time passes keeps the order of what
+        waits: so a moment's priority less the arrival's time is compared, once and for all."""
+        if mode is not QueueMode.PRIORITY:
+            return 0.0, self.arrival
+        queued_at_s = self.activation.queued_at_utc.timestamp()
+        return queued_at_s / AGING_S - self.activation.priority, self.arrival
+
+
+class ActivationQueue:
+    """`paused` is set by whoever owns the queue."""
+
+    def __init__(self, limit: int = QUEUE_LIMIT, mode: QueueMode = QueueMode.FIFO) -> None:
         self._limit = limit
-        self._waiting: deque[Activation] = deque()
+        self._mode = mode
+        self._waiting: list[_Waiting] = []
+        """In the order in which they play."""
+        self._arrivals = 0
         self._expires_at_utc: datetime | None = None
         """When the oldest that waits does."""
         self._started_at_s: deque[float] = deque()
@@ -52,20 +101,32 @@ class ActivationQueue:
         return len(self._waiting)
 
     @property
+    def full(self) -> bool:
+        return len(self._waiting) >= self._limit
+
+    @property
     def head_tip_id(self) -> str | None:
         """Of what plays next."""
-        return self._waiting[0].tip_id if self._waiting else None
+        return self._waiting[0].activation.tip_id if self._waiting else None
+
+    def change_mode(self, mode: QueueMode) -> None:
+        """What waits is put into the new order."""
+        if mode is not self._mode:
+            self._mode = mode
+            self._waiting.sort(key=self._order)
 
     def add(self, activation: Activation) -> bool:
         """False if the queue is full; nothing changes then."""
-        if len(self._waiting) >= self._limit:
+        if self.full:
             return False
         self.add_again(activation)
         return True
 
     def add_again(self, activation: Activation) -> None:
-        """One that the queue, or the slot, held before a restart: past the limit, too."""
-        self._waiting.append(activation)
+        """One that the queue, or the slot, held before a restart, or that is requeued: past the
+        limit, too."""
+        insort(self._waiting, _Waiting(activation, self._arrivals), key=self._order)
+        self._arrivals += 1
         expires_at_utc = activation.queued_at_utc + timedelta(seconds=WAIT_S_MAX)
         if self._expires_at_utc is None or expires_at_utc < self._expires_at_utc:
             self._expires_at_utc = expires_at_utc
@@ -76,14 +137,15 @@ class ActivationQueue:
         if self._expires_at_utc is None or self._expires_at_utc > utc:
             return []
         oldest = utc - timedelta(seconds=WAIT_S_MAX)
-        expired = [each for each in self._waiting if each.queued_at_utc <= oldest]
-        self._waiting = deque(each for each in self._waiting if each.queued_at_utc > oldest)
+        expired = [each.activation for each in self._waiting]
+        expired = [each for each in expired if each.queued_at_utc <= oldest]
+        self._waiting = [each for each in self._waiting if each.activation.queued_at_utc > oldest]
         self._find_next_expiry()
         return expired
 
     def take_all(self) -> list[Activation]:
         """Empty the queue, for a room whose broadcast has ended."""
-        everything = list(self._waiting)
+        everything = [each.activation for each in self._waiting]
         self._waiting.clear()
         self._expires_at_utc = None
         return everything
@@ -99,11 +161,18 @@ class ActivationQueue:
             return None
         return max(now_s, self._rate_allows_at_s(now_s, rate_per_min))
 
-    def take(self) -> Activation:
-        """The head, removed. It counts against the rate only once `started` is told."""
-        activation = self._waiting.popleft()
+    def rate_allows_at_s(self, now_s: float, rate_per_min: int) -> float:
+        """When one more may start by the rate alone; not before `now_s`."""
+        return max(now_s, self._rate_allows_at_s(now_s, rate_per_min))
+
+    def take(self) -> tuple[Activation, ...]:
+        """What plays next, removed: the head, or in batch mode all that can play together. It
+        counts against the rate, as one, only once `started` is told."""
+        together = self._together()
+        taken = tuple(each.activation for each in self._waiting[:together])
+        del self._waiting[:together]
         self._find_next_expiry()
-        return activation
+        return taken
 
     def started(self, now_s: float) -> None:
         """An activation went out to at least one toy."""
@@ -122,12 +191,26 @@ class ActivationQueue:
         """Each waiting activation with its position (from 1) and the seconds until it plays if
         nothing comes in its way: what still plays, and the durations ahead of it."""
         wait_s = playing_for_s
-        for position, activation in enumerate(self._waiting, start=1):
-            yield activation, position, wait_s
-            wait_s += activation.duration_s
+        together = self._together()
+        for position, each in enumerate(self._waiting, start=1):
+            yield each.activation, position, wait_s
+            if position >= together:
+                wait_s += each.activation.duration_s
+
+    def _together(self) -> int:
+        """How many of those that wait play at once, from the head on."""
+        if self._mode is not QueueMode.BATCH or not self._waiting:
+            return min(1, len(self._waiting))
+        if self._waiting[0].activation.sent_before:
+            return 1
+        alone = (at for at, each in enumerate(self._waiting) if each.activation.sent_before)
+        return next(alone, len(self._waiting))
+
+    def _order(self, each: _Waiting) -> tuple[float, int]:
+        return each.order(self._mode)
 
     def _find_next_expiry(self) -> None:
-        oldest = min((each.queued_at_utc for each in self._waiting), default=None)
+        oldest = min((each.activation.queued_at_utc for each in self._waiting), default=None)
         self._expires_at_utc = oldest and oldest + timedelta(seconds=WAIT_S_MAX)
 
     def _rate_allows_at_s(self, now_s: float, rate_per_min: int) -> float:

@@ -16,6 +16,8 @@ from actors.ledger import LedgerActor, Post
 from actors.ports import (
     AuditLog,
     Delivery,
+    DeviceLog,
+    Requeued,
     RoomRecord,
     RoomStore,
     SessionId,
@@ -30,10 +32,13 @@ from actors.room.effects import (
     PostTransfer,
     Publish,
     PutAway,
+    ReportDevices,
     Send,
+    SendToModel,
     StoreBroadcast,
     StorePause,
     StorePreferences,
+    StoreRequeue,
     WriteAudit,
 )
 from actors.room.messages import (
@@ -45,6 +50,7 @@ from actors.room.messages import (
     _BroadcastStored,
     _Due,
     _PreferencesStored,
+    _RequeueStored,
 )
 from actors.room.state import Context, RoomState
 from actors.runtime.mailbox import Mailbox, MailboxClosed, MailboxFull
@@ -73,6 +79,7 @@ class RoomPorts:
         store: RoomStore,
         delivery: Delivery,
         audit: AuditLog,
+        devices: DeviceLog,
         ledger: LedgerActor,
         chance: Chance,
         *,
@@ -82,6 +89,7 @@ class RoomPorts:
         self.store = store
         self.delivery = delivery
         self.audit = audit
+        self.devices = devices
         self.ledger = ledger
         self.chance = chance
         self.model_share_percent = model_share_percent
@@ -267,6 +275,8 @@ class RoomActor:
             match effect:
                 case Send(session_id, frame):
                     ports.delivery.send(session_id, frame)
+                case SendToModel(session_id, test):
+                    ports.delivery.send(session_id, test)
                 case Publish(event):
                     ports.delivery.broadcast(self.room_id, event)
                 case WriteAudit(records, finished):
@@ -286,6 +296,10 @@ class RoomActor:
                     self._store_pause(effect)
                 case StorePreferences():
                     self._beside.start_soon(self._store_preferences, effect)
+                case ReportDevices(seen):
+                    ports.devices.write(seen)
+                case StoreRequeue():
+                    self._beside.start_soon(self._store_requeue, effect)
                 case PutAway():
                     if self.mailbox.statistics().waiting == 0:
                         self.mailbox.close()
@@ -338,6 +352,18 @@ class RoomActor:
         self._tell_self(
             _PreferencesStored(effect.asker, effect.user_id, effect.preferences, failed)
         )
+
+    async def _store_requeue(self, effect: StoreRequeue) -> None:
+        requeued: Requeued | None = None
+
+        async def work() -> None:
+            nonlocal requeued
+            requeued = await self._ports.store.requeue(
+                effect.letter_id, effect.decision_id, effect.who, effect.note
+            )
+
+        failed = await _stored(work)
+        self._tell_self(_RequeueStored(effect.asker, effect.letter_id, requeued, failed))
 
     def _tell_self(self, message: RoomMessage) -> None:
         try:

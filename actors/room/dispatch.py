@@ -35,7 +35,7 @@ def send(
     if session_id is None or fitted.call is None:
         reason = fitted.reason or Reason.NOT_PRESENT
         state.outstanding.pop(outstanding.command_id, None)
-        return drop_target(state, ctx, outstanding.activation, outstanding.target, reason)
+        return drop_target(state, ctx, outstanding.activation, outstanding.target, reason, fitted)
     outstanding.attempt += 1
     outstanding.session_id = session_id
     outstanding.resting = False
@@ -45,17 +45,21 @@ def send(
     _set_deadline(state, outstanding, ctx.now.clock_s + ANSWER_TIMEOUT_S)
     if playing is not None:
         slot.sent(playing, outstanding, ctx)
-    assert event.item.vibration is not None
     command = frames.Command(
         command_id=outstanding.command_id,
         tip_id=event.tip_id,
         attempt=outstanding.attempt,
         call=fitted.call,
-        duration_sec=event.item.vibration.duration_sec,
+        duration_sec=outstanding.vibration.duration_sec,
         expires_at=ctx.now.epoch_ms + int(ANSWER_TIMEOUT_S * 1000),
     )
     record = target_record(
-        ctx, event, outstanding.target, outstanding.attempt, TargetState.SENT, fitted=fitted
+        ctx,
+        outstanding.activation,
+        outstanding.target,
+        outstanding.attempt,
+        TargetState.SENT,
+        fitted=fitted,
     )
     return [Send(session_id, command), WriteAudit((record,), ())]
 
@@ -64,8 +68,7 @@ def _call_for(state: RoomState, outstanding: Outstanding) -> tuple[int | None, F
     """A viewer's tab that has the command keeps it while its toy is there: what it has run it
     does not run again, and another tab might."""
     event, target = outstanding.activation.event, outstanding.target
-    vibration = event.item.vibration
-    assert vibration is not None, "an event without a vibration has no targets"
+    vibration = outstanding.vibration
     if isinstance(target, ModelToy):
         page = state.model_page
         assert page is not None, "checked just before"
@@ -159,8 +162,9 @@ def _set_deadline(state: RoomState, outstanding: Outstanding, deadline_s: float)
 def _time_out(
     state: RoomState, ctx: Context, outstanding: Outstanding, reason: Reason = Reason.NO_ANSWER
 ) -> list[Effect]:
-    event, target, attempt = outstanding.activation.event, outstanding.target, outstanding.attempt
-    record = target_record(ctx, event, target, attempt, TargetState.TIMEOUT, reason)
+    target, attempt = outstanding.target, outstanding.attempt
+    timeout = TargetState.TIMEOUT
+    record = target_record(ctx, outstanding.activation, target, attempt, timeout, reason)
     effects: list[Effect] = [WriteAudit((record,), ())]
     if attempt >= ATTEMPTS_MAX:
         return effects + close_command(state, ctx, outstanding, TargetState.DEAD, reason)

@@ -1,15 +1,16 @@
 """What a room's step wants done, in delivery order. The actor carries it out; see `actor.py`."""
 
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
-from actors.ports import Broadcast, SessionId
+from actors.ports import Broadcast, DevicesSeen, ModelSessionId, SessionId
 from actors.room.messages import Asker, ReplyTo
 from actors.transfers import Transfer
-from protocol.audit import TargetRecord
+from protocol.audit import AuditRecord
 from protocol.errors import CloseCode
-from protocol.frames import Error, Ok, OwnFrame, RoomEvent
+from protocol.frames import Error, ModelFrame, Ok, OwnFrame, RoomEvent
 from protocol.gating import Preferences
 
 
@@ -26,6 +27,13 @@ class Admit(_Effect, frozen=True):
 class Send(_Effect, frozen=True):
     session_id: SessionId
     frame: OwnFrame | Ok | Error
+
+
+class SendToModel(_Effect, frozen=True):
+    """What no other member may get."""
+
+    session_id: ModelSessionId
+    frame: ModelFrame
 
 
 class Publish(_Effect, frozen=True):
@@ -56,7 +64,7 @@ class PostTransfer(_Effect, frozen=True):
 class WriteAudit(_Effect, frozen=True):
     """`finished`: tips that need nothing more of this room, ever."""
 
-    records: tuple[TargetRecord, ...]
+    records: tuple[AuditRecord, ...]
     finished: tuple[str, ...]
 
 
@@ -84,6 +92,23 @@ class StorePreferences(_Effect, frozen=True):
     asker: Asker
 
 
+class ReportDevices(_Effect, frozen=True):
+    """All toys of a member as they are now. Nothing comes back."""
+
+    seen: DevicesSeen
+
+
+class StoreRequeue(_Effect, frozen=True):
+    """Store an admin's decision on a dead letter; comes back as _RequeueStored. The decision has
+    an id, so that one whose outcome is unknown can be stored again."""
+
+    letter_id: UUID
+    decision_id: UUID
+    who: str
+    note: str
+    asker: Asker
+
+
 class PutAway(_Effect, frozen=True):
     """Nobody is here and nothing is due: the room may sleep, if nothing has arrived since."""
 
@@ -91,6 +116,7 @@ class PutAway(_Effect, frozen=True):
 Effect = (
     Admit
     | Send
+    | SendToModel
     | Publish
     | Close
     | Answer
@@ -99,5 +125,7 @@ Effect = (
     | StoreBroadcast
     | StorePause
     | StorePreferences
+    | StoreRequeue
+    | ReportDevices
     | PutAway
 )

@@ -1,9 +1,13 @@
-"""One room as an admin sees it: `GET /admin/rooms/{roomId}`. Ids and counts, no names."""
+"""One room as an admin sees it, `GET /admin/rooms/{roomId}`: ids and counts, no names. And what
+her tip menu meets on the model's page."""
 
 import msgspec
 
 from actors.room.state import Context, RoomState
+from protocol.lovense import LevelMap
 from protocol.tip_activated import LovenseMode, ViewerSyncMode
+from protocol.tip_menu import TipMenuRow
+from protocol.toy_settings import PlatformSettings
 
 
 class RoomInspection(msgspec.Struct, frozen=True, rename="camel"):
@@ -47,7 +51,27 @@ def inspect(state: RoomState, ctx: Context) -> RoomInspection:
         ),
         queue_waiting=len(state.queue),
         queue_paused=state.queue.paused,
-        playing=state.playing.activation.tip_id if state.playing else None,
+        playing=state.playing.tip_id if state.playing else None,
         rate_window=state.queue.started_within_window(ctx.now.clock_s),
         commands_open=len(state.outstanding),
+    )
+
+
+class LevelsInspection(msgspec.Struct, frozen=True):
+    """Of one moment. `known`: her page is open and has reported her settings; `level_map` is None
+    also where they hold nothing usable."""
+
+    known: bool
+    level_map: LevelMap | None
+    tip_menu: tuple[TipMenuRow, ...]
+    platform: PlatformSettings
+
+
+def inspect_levels(state: RoomState) -> LevelsInspection:
+    page = state.model_page
+    return LevelsInspection(
+        known=page is not None and page.settings_reported,
+        level_map=page.level_map if page is not None else None,
+        tip_menu=state.tip_menu,
+        platform=state.platform,
     )

@@ -6,6 +6,8 @@ Spec 1: model session, viewer gating; spec 7: presence, connection.
 from collections import deque
 from typing import Final
 
+from actors.ports import ModelSessionId
+from actors.room import devices
 from actors.room.dispatch import returned
 from actors.room.effects import Admit, Close, Effect, Publish, Send, StorePreferences
 from actors.room.messages import (
@@ -28,6 +30,7 @@ from actors.room.state import (
 from actors.room.tips import error_frame, reply
 from actors.room.toy_stop import stop_viewer
 from protocol import frames
+from protocol.devices import Overrides, is_tighter
 from protocol.errors import CloseCode, ErrorCode, Refusal
 from protocol.gating import Preferences, set_preferences
 from protocol.lovense import read_level_map, read_toys
@@ -64,13 +67,14 @@ def _join_model(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
     if state.model_page is not None:  # the same page, back before its lost socket was noticed
         effects.append(Close(state.model_page.session_id, CloseCode.SECOND_MODEL_PAGE))
     state.model_page = page = ModelPage(
-        message.session_id,
+        ModelSessionId(message.session_id),
         message.username,
         message.membership_tier,
         message.page_id,
         message.integration,
     )
     state.model_unready_since_s = ctx.now.clock_s
+    state.overrides[state.model_id] = message.viewer.overrides
     effects += _admit(state, ctx, message, state.model_view(page))
     effects.append(Send(page.session_id, queue_view(state, ctx)))
     return effects
@@ -108,6 +112,7 @@ def _join_viewer(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
             message.viewer.balance,
             stopped=message.user_id in state.stopped,
         )
+        state.overrides[viewer.user_id] = message.viewer.overrides
     effects = _set_tier(state, viewer, message.membership_tier)  # the other tabs; then this one
     viewer.sessions[message.session_id] = Session(message.session_id, message.user_id)
     state.users_by_session[message.session_id] = message.user_id
@@ -137,18 +142,21 @@ def leave(state: RoomState, ctx: Context, session_id: int) -> list[Effect]:
     page = state.model_page
     if page is not None and page.session_id == session_id:
         lose_model_page(state, ctx)
-        return []
+        return devices.report(state, ctx, state.model_id)
     user_id = state.users_by_session.pop(session_id, None)
     if user_id is None:
         return []
     viewer = state.viewers[user_id]
-    had_toy = viewer.toy_session is not None
+    had_toys = viewer.sessions[session_id].had_toys
     del viewer.sessions[session_id]
     if not viewer.sessions:
         del state.viewers[user_id]
         del state.flags[user_id]
+        state.overrides.pop(user_id, None)
+        return devices.report(state, ctx, user_id) if had_toys else []
+    if not had_toys:
         return []
-    return _viewer_changed(state, viewer) if had_toy else []
+    return _viewer_changed(state, viewer) + devices.report(state, ctx, user_id)
 
 
 def lose_model_page(state: RoomState, ctx: Context) -> None:
@@ -163,19 +171,46 @@ def lose_model_page(state: RoomState, ctx: Context) -> None:
 def report_toys(
     state: RoomState, ctx: Context, session_id: int, frame: frames.ReportToys
 ) -> list[Effect]:
-    toys = read_toys(frame.toys)
+    reported = read_toys(frame.toys)
     effects = reply(MemberReply(session_id, frame.ref), None)
     page = state.model_page
     if page is not None and page.session_id == session_id:
-        page.toys = toys
+        before, page.reported = page.reported, reported
+        page.toys = devices.usable_as(state, state.model_id, reported)
+        effects += devices.reported(state, ctx, state.model_id, before, reported)
         return effects + _model_toys_changed(state, ctx, page)
     viewer = state.viewers[state.users_by_session[session_id]]
     session = viewer.sessions[session_id]
-    session.toys, session.had_toys = toys, session.had_toys or bool(toys)
+    before, session.reported = session.reported, reported
+    session.toys = devices.usable_as(state, viewer.user_id, reported)
+    session.had_toys = session.had_toys or bool(reported)
+    effects += devices.reported(state, ctx, viewer.user_id, before, reported)
     effects += _viewer_changed(state, viewer)
     if viewer.toy_session is not None:
         effects += returned(state, ctx, viewer.user_id)
     return effects
+
+
+def change_overrides(
+    state: RoomState, ctx: Context, user_id: str, overrides: Overrides
+) -> list[Effect]:
+    """In force now. What plays on a toy that may do less than before is stopped."""
+    old = state.overrides.get(user_id)
+    if old is None:
+        return []  # not here: the next join brings them
+    state.overrides[user_id] = overrides
+    page, viewer = state.model_page, state.viewers.get(user_id)
+    if user_id == state.model_id and page is not None:
+        if page.toys is None:
+            return []
+        page.toys = devices.usable_as(state, user_id, page.reported)
+        return _model_toys_changed(state, ctx, page)
+    if viewer is None:
+        return []
+    for session in viewer.sessions.values():
+        session.toys = devices.usable_as(state, user_id, session.reported)
+    effects = stop_viewer(state, ctx, user_id) if is_tighter(overrides, old) else []
+    return effects + _viewer_changed(state, viewer)
 
 
 def report_settings(

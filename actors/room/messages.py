@@ -2,15 +2,18 @@
 what a room tells itself starts with `_`."""
 
 from typing import Any, Protocol
+from uuid import UUID
 
 import msgspec
 
-from actors.ports import Broadcast, SessionId, ViewerRecord
+from actors.ports import Broadcast, Requeued, SessionId, ViewerRecord
 from actors.transfers import HoldRecord
+from protocol.devices import DeviceOverride
 from protocol.errors import Refusal
 from protocol.frames import ClientFrame, Resume
 from protocol.gating import Preferences
 from protocol.tip_activated import Item, LovenseMode, MembershipTier, TipActivated
+from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import ModelSettings, PlatformSettings
 
 
@@ -148,8 +151,32 @@ class ResumeToysByRequest(_Message, frozen=True):
     reply_to: ReplyTo
 
 
+class RequeueByRequest(_Message, frozen=True):
+    """An admin has a dead target of a tip of `broadcast_id` sent again. Answered with
+    `None | Refusal`."""
+
+    reply_to: ReplyTo
+    letter_id: UUID
+    broadcast_id: str
+    who: str
+    note: str
+
+
+class ToyTestByRequest(_Message, frozen=True):
+    """The model tries a row of her menu. Answered with `ToyTestStarted | Refusal`."""
+
+    reply_to: ReplyTo
+    row_id: str
+
+
 class Inspect(_Message, frozen=True):
     """Answered with the room's inspection as a mapping (see `inspection.py`)."""
+
+    reply_to: ReplyTo
+
+
+class InspectLevels(_Message, frozen=True):
+    """Answered with `LevelsInspection` (see `inspection.py`)."""
 
     reply_to: ReplyTo
 
@@ -193,12 +220,25 @@ class ModelRenamed(_Message, frozen=True):
     display_name: str
 
 
+class DeviceOverridesChanged(_Message, frozen=True):
+    """All that a user has set on the own toys, as it is stored now, by toyId."""
+
+    user_id: str
+    overrides: dict[str, DeviceOverride]
+
+
 class PlatformSettingsChanged(_Message, frozen=True):
     settings: PlatformSettings
 
 
 class ModelSettingsChanged(_Message, frozen=True):
     settings: ModelSettings
+
+
+class TipMenuChanged(_Message, frozen=True):
+    """The whole menu, as it is stored now."""
+
+    rows: tuple[TipMenuRow, ...]
 
 
 # ---- to itself -------------------------------------------------------------------------------
@@ -225,6 +265,16 @@ class _PreferencesStored(_Message, frozen=True):
     failed: Refusal | None
 
 
+class _RequeueStored(_Message, frozen=True):
+    """The database has the decision, or says why not."""
+
+    asker: Any
+    """Asker"""
+    letter_id: UUID
+    requeued: Requeued | None
+    failed: Refusal | None
+
+
 RoomMessage = (
     Join
     | Leave
@@ -238,15 +288,21 @@ RoomMessage = (
     | EndBroadcastByRequest
     | StopToysByRequest
     | ResumeToysByRequest
+    | RequeueByRequest
+    | ToyTestByRequest
     | Inspect
+    | InspectLevels
     | TransferAnswered
     | Activate
     | BalanceChanged
     | TierRegistered
     | ModelRenamed
+    | DeviceOverridesChanged
     | PlatformSettingsChanged
     | ModelSettingsChanged
+    | TipMenuChanged
     | _Due
     | _BroadcastStored
     | _PreferencesStored
+    | _RequeueStored
 )

@@ -15,7 +15,7 @@ def report(state: RoomState, ctx: Context) -> list[Effect]:
     """The queue to the model, and to each waiting tipper the own place, where they changed."""
     playing = state.playing
     shape = (
-        playing.activation.tip_id if playing else None,
+        playing.tip_id if playing else None,
         state.queue.head_tip_id,
         len(state.queue),
         state.queue.paused,
@@ -25,7 +25,7 @@ def report(state: RoomState, ctx: Context) -> list[Effect]:
     state.queue_reported = shape
     effects: list[Effect] = []
     for activation, position, wait_s in state.queue.forecast(slot.playing_for_s(state, ctx)):
-        unfinished = state.unfinished[activation.tip_id]
+        unfinished = state.unfinished[activation.key]
         if unfinished.position != position:
             unfinished.position = position
             effects += tell_tipper(state, unfinished, activation.tip_id, "queued", wait_s=wait_s)
@@ -38,7 +38,7 @@ def queue_view(state: RoomState, ctx: Context) -> frames.QueueChanged:
     """The queue as the model sees it."""
     return frames.QueueChanged(
         waiting=len(state.queue),
-        playing=state.playing.activation.tip_id if state.playing else None,
+        playing=state.playing.tip_id if state.playing else None,
         paused=state.queue.paused,
         next_in_s=slot.playing_for_s(state, ctx) if len(state.queue) else None,
     )

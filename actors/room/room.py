@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from typing import assert_never
+from uuid import UUID
 
 import msgspec
 
@@ -13,18 +14,22 @@ from actors.room import (
     members,
     purchases,
     queue_report,
+    requeue,
     tips,
     toy_stop,
+    toy_test,
 )
 from actors.room.activation_queue import ActivationQueue
 from actors.room.effects import Close, Effect, Publish, PutAway, StorePause
-from actors.room.inspection import inspect
+from actors.room.inspection import inspect, inspect_levels
 from actors.room.messages import (
     Activate,
     BalanceChanged,
+    DeviceOverridesChanged,
     EndBroadcastByRequest,
     HoldByRequest,
     Inspect,
+    InspectLevels,
     Join,
     Leave,
     MemberFrame,
@@ -32,6 +37,7 @@ from actors.room.messages import (
     ModelRenamed,
     ModelSettingsChanged,
     PlatformSettingsChanged,
+    RequeueByRequest,
     ResumeToysByRequest,
     RoomMessage,
     SetPreferencesByRequest,
@@ -41,14 +47,18 @@ from actors.room.messages import (
     TierChanged,
     TierRegistered,
     TipByRequest,
+    TipMenuChanged,
+    ToyTestByRequest,
     TransferAnswered,
     _BroadcastStored,
     _Due,
     _PreferencesStored,
+    _RequeueStored,
 )
 from actors.room.slot import ANSWER_TIMEOUT_S
 from actors.room.state import PUT_AWAY_AFTER_S, Context, RoomState
 from protocol import frames
+from protocol.devices import Overrides
 from protocol.errors import CloseCode, ErrorCode, Refusal
 from protocol.tip_activated import MembershipTier
 from protocol.toy_settings import ModelSettings, PlatformSettings
@@ -68,6 +78,10 @@ class Kept(msgspec.Struct, frozen=True):
     model_toy_tip_id: str | None
     stopped: frozenset[str]
     """Viewers' toys, too."""
+    overrides: dict[str, Overrides]
+    """As known by now."""
+    low_batteries: dict[UUID, None]
+    """No owner is warned twice."""
     viewers: dict[str, tuple[MembershipTier, ViewerRecord]]
     """userId -> as known by now; what a Join says may be old."""
 
@@ -106,7 +120,7 @@ def keep(state: RoomState) -> Kept:
     """Of a room that has crashed."""
     rests_at_s, tip_id = state.model_toy_rests_at_s, state.model_toy_tip_id
     if state.playing is not None and state.playing.model_rests_at_s is not None:
-        rests_at_s, tip_id = state.playing.model_rests_at_s, state.playing.activation.tip_id
+        rests_at_s, tip_id = state.playing.model_rests_at_s, state.playing.model_tip_id
     return Kept(
         state.finished,
         state.queue.paused,
@@ -114,6 +128,8 @@ def keep(state: RoomState) -> Kept:
         rests_at_s,
         tip_id,
         frozenset(state.stopped),
+        state.overrides,
+        state.low_batteries,
         {
             viewer.user_id: (viewer.tier, ViewerRecord(viewer.preferences, viewer.balance))
             for viewer in state.viewers.values()
@@ -131,12 +147,15 @@ def revive(state: RoomState, kept: Kept, joins: Iterable[Join], ctx: Context) ->
     state.model_toy_rests_at_s = kept.model_toy_rests_at_s
     state.model_toy_tip_id = kept.model_toy_tip_id
     state.stopped.update(kept.stopped)
+    state.low_batteries.update(kept.low_batteries)
     effects: list[Effect] = []
     for join in joins:
         if join.user_id in kept.viewers and not join.is_model:
             tier, viewer = kept.viewers[join.user_id]
             join = msgspec.structs.replace(join, membership_tier=tier, viewer=viewer)
         effects += members.join(state, ctx, join)
+        if join.user_id in kept.overrides:
+            state.overrides[join.user_id] = kept.overrides[join.user_id]
     return effects
 
 
@@ -145,6 +164,8 @@ def restore(state: RoomState, record: RoomRecord, ctx: Context) -> list[Effect]:
     effects: list[Effect] = []
     for pending in record.pending:
         effects += activation.restore(state, ctx, pending.event, pending.records)
+    for requeued in record.requeued:
+        effects += activation.restore_requeue(state, ctx, requeued)
     return effects + _settle_down(state, ctx)
 
 
@@ -237,16 +258,29 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
             return _stop_room(state, ctx) + tips.reply(reply_to, None)
         case ResumeToysByRequest(reply_to):
             return tips.reply(reply_to, None) + _set_paused(state, False)
+        case DeviceOverridesChanged(user_id, overrides):
+            return members.change_overrides(state, ctx, user_id, overrides)
         case PlatformSettingsChanged(settings):
             return _change_platform(state, ctx, settings)
         case ModelSettingsChanged(settings):
             return _change_model(state, settings)
+        case TipMenuChanged(rows):
+            state.change_tip_menu(rows)
+            return []
         case _BroadcastStored():
             return broadcasts.stored(state, ctx, message)
         case _PreferencesStored():
             return members.preferences_stored(state, ctx, message)
+        case ToyTestByRequest(reply_to, row_id):
+            return toy_test.start(state, ctx, reply_to, row_id)
+        case RequeueByRequest():
+            return requeue.requeue(state, ctx, message)
+        case _RequeueStored():
+            return requeue.stored(state, ctx, message)
         case Inspect(reply_to):
             return tips.reply(reply_to, inspect(state, ctx))
+        case InspectLevels(reply_to):
+            return tips.reply(reply_to, inspect_levels(state))
         case _Due():
             return []
         case _:
@@ -265,6 +299,12 @@ def _apply_frame(
         refusal = Refusal(ErrorCode.ROOM_BUSY)
         return [] if ref is None else tips.reply(MemberReply(session_id, ref), refusal)
     match frame:
+        case (
+            frames.CommandAccepted(command_id)
+            | frames.CommandActivated(command_id)
+            | frames.CommandFailed(command_id)
+        ) if is_model and toy_test.is_running(state, command_id):
+            return toy_test.answered(state, ctx, frame)
         case frames.CommandAccepted(command_id):
             return dispatch.accepted(state, ctx, session_id, command_id)
         case frames.CommandActivated(command_id):
@@ -305,7 +345,9 @@ def _apply_frame(
             return stopped + tips.reply(asker, None) + members.set_stopped(state, user_id, True)
         case frames.ResumeToys() if user_id is not None:
             return tips.reply(asker, None) + members.set_stopped(state, user_id, False)
-        case frames.ResumeToys() | frames.StartBroadcast() | frames.EndBroadcast():
+        case (
+            frames.ResumeToys() | frames.StartBroadcast() | frames.EndBroadcast() | frames.ToyTest()
+        ):
             if not is_model:
                 return tips.reply(asker, _forbidden("Only the model does this."))
             return _apply_model_frame(state, asker, frame, ctx)
@@ -316,7 +358,7 @@ def _apply_frame(
 def _apply_model_frame(
     state: RoomState,
     asker: MemberReply,
-    frame: frames.ResumeToys | frames.StartBroadcast | frames.EndBroadcast,
+    frame: frames.ResumeToys | frames.StartBroadcast | frames.EndBroadcast | frames.ToyTest,
     ctx: Context,
 ) -> list[Effect]:
     match frame:
@@ -326,6 +368,8 @@ def _apply_model_frame(
             return broadcasts.start(state, ctx, asker, frame.lovense_mode)
         case frames.EndBroadcast():
             return broadcasts.end(state, asker)
+        case frames.ToyTest(row_id=row_id):
+            return toy_test.start(state, ctx, asker, row_id)
         case _:
             assert_never(frame)
 
@@ -375,7 +419,11 @@ def apology(message: RoomMessage, code: ErrorCode = ErrorCode.INTERNAL) -> list[
             return [] if ref is None else tips.reply(MemberReply(session_id, ref), refusal)
         case TransferAnswered(asker=asker, outcome=outcome):
             return tips.reply(asker, tips.told(outcome))
-        case _BroadcastStored(asker=asker) | _PreferencesStored(asker=asker):
+        case (
+            _BroadcastStored(asker=asker)
+            | _PreferencesStored(asker=asker)
+            | _RequeueStored(asker=asker)
+        ):
             return tips.reply(asker, refusal)
         case _:
             reply_to = getattr(message, "reply_to", None)  # of what is asked over HTTP

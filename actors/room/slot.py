@@ -18,7 +18,7 @@ ANSWER_TIMEOUT_S: Final = 5.0
 def moment_of(state: RoomState, outstanding: Outstanding) -> Playing | None:
     """The moment that the command belongs to, while it lasts."""
     playing = state.playing
-    return playing if playing and playing.activation is outstanding.activation else None
+    return playing if playing and outstanding.activation in playing.activations else None
 
 
 def waits_for_model(state: RoomState, playing: Playing) -> bool:
@@ -31,6 +31,7 @@ def sent(playing: Playing, outstanding: Outstanding, ctx: Context) -> None:
     rests_at_s = ctx.now.clock_s + outstanding.seconds
     if isinstance(outstanding.target, ModelToy):
         playing.model_command = outstanding.command_id
+        playing.model_tip_id = outstanding.activation.tip_id
         playing.model_rests_at_s = rests_at_s + ANSWER_TIMEOUT_S
     elif outstanding.attempt == 1:
         playing.viewers_rest_at_s = max(playing.viewers_rest_at_s, rests_at_s)

@@ -3,18 +3,22 @@
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
-from actors.ports import Broadcast, SessionId
+from actors.ports import Broadcast, ModelSessionId, SessionId
 from actors.room.activation_queue import Activation, ActivationQueue
+from actors.room.effects import StoreRequeue
 from actors.room.messages import Asker
 from actors.runtime.moment import Chance, Moment
 from protocol import frames
+from protocol.devices import Overrides
 from protocol.gating import Gates, Preferences, gates
 from protocol.lovense import LevelMap, Toy
 from protocol.routing import RoomSnapshot, ViewerFlags
 from protocol.tip_activated import LovenseMode, MembershipTier, Target
 from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import ModelSettings, PlatformSettings
+from protocol.vibration import Vibration
 
 PUT_AWAY_AFTER_S: Final = 60.0
 """A room without members sleeps after this long, and comes back on the next join."""
@@ -36,13 +40,17 @@ class Session:
 
     session_id: SessionId
     user_id: str
+    reported: tuple[Toy, ...] = ()
+    """As the page says."""
     toys: tuple[Toy, ...] = ()
+    """The same, with what their owner has set on them."""
     had_toys: bool = False
     """It has reported one at some time: a stop goes there, whatever it reports now."""
 
     @property
     def toy_connected(self) -> bool:
-        return any(toy.connected for toy in self.toys)
+        """One that may be used."""
+        return any(toy.usable for toy in self.toys)
 
 
 @dataclass(slots=True)
@@ -78,11 +86,13 @@ class Viewer:
 class ModelPage:
     """The model's one open page. `toys` and `level_map` are None until it has reported them."""
 
-    session_id: SessionId
+    session_id: ModelSessionId
     username: str
     tier: MembershipTier
     page_id: str | None
     integration: LovenseMode
+    reported: tuple[Toy, ...] = ()
+    """As the page says."""
     toys: tuple[Toy, ...] | None = None
     level_map: LevelMap | None = None
     settings_reported: bool = False
@@ -94,18 +104,21 @@ class ModelPage:
 
     @property
     def toy_connected(self) -> bool:
-        return any(toy.connected for toy in self.toys or ())
+        """One that may be used."""
+        return any(toy.usable for toy in self.toys or ())
 
 
 @dataclass(slots=True)
 class Outstanding:
-    """One command to one target that has no final state yet. `session_id`: where its last attempt
+    """One command to one target that has no final state yet. `vibration`: what it plays, which is
+    more than its own tip's where others merged into it. `session_id`: where its last attempt
     went. `deadline_s`: when that attempt counts as unanswered, or, with `resting`, when the next
     one is due."""
 
     command_id: str
     activation: Activation
     target: Target
+    vibration: Vibration
     attempt: int
     session_id: SessionId | None
     deadline_s: float
@@ -118,20 +131,43 @@ class Outstanding:
 
 @dataclass(slots=True)
 class Playing:
-    """The activation whose moment it is, until all of its toys are at rest."""
+    """The activations whose moment it is, until all of their toys are at rest: one, or in batch
+    mode several that play as one."""
 
-    activation: Activation
+    activations: tuple[Activation, ...]
     viewers_rest_at_s: float
     model_rests_at_s: float | None = None
     """None: her toy has no part in it."""
     model_command: str | None = None
     """commandId of her toy's command, once sent."""
+    model_tip_id: str | None = None
+    """The tip that this command is for."""
+
+    @property
+    def tip_id(self) -> str:
+        """Of the first of them."""
+        return self.activations[0].tip_id
 
     @property
     def ends_at_s(self) -> float:
         if self.model_rests_at_s is None:
             return self.viewers_rest_at_s
         return max(self.viewers_rest_at_s, self.model_rests_at_s)
+
+
+@dataclass(slots=True)
+class RunningTest:
+    """The one test that her page has yet to answer."""
+
+    test_id: UUID
+    row_id: str
+    seconds: float
+    deadline_s: float
+    accepted: bool = False
+
+    @property
+    def command_id(self) -> str:
+        return str(self.test_id)
 
 
 @dataclass(slots=True)
@@ -201,6 +237,15 @@ class RoomState:
     """By tipId."""
     finished: dict[str, None] = field(default_factory=dict)
     """The last finished tipIds, oldest first."""
+    toy_test: RunningTest | None = None
+    toy_tests_at_s: deque[float] = field(default_factory=deque)
+    """When the tests of the last minute began."""
+    overrides: dict[str, Overrides] = field(default_factory=dict)
+    """Of the members who are here."""
+    low_batteries: dict[UUID, None] = field(default_factory=dict)
+    """Devices whose owner was warned, the last ones, oldest first."""
+    requeues_unsure: dict[UUID, StoreRequeue] = field(default_factory=dict)
+    """Dead letter -> the last decision on it that is being stored, or may be stored."""
     purchases: dict[str, list[float]] = field(default_factory=dict)
     """userId -> times of the last minute's purchases."""
     presence_sent: int = 0
@@ -210,13 +255,19 @@ class RoomState:
 
     def __post_init__(self) -> None:
         self.change_model_settings(self.model_settings)
+        self.change_platform_settings(self.platform)
 
     def change_model_settings(self, settings: ModelSettings) -> None:
         self.model_settings = settings
         self._make_tip_options()
 
+    def change_tip_menu(self, rows: tuple[TipMenuRow, ...]) -> None:
+        self.tip_menu = rows
+        self._make_tip_options()
+
     def change_platform_settings(self, settings: PlatformSettings) -> None:
         self.platform = settings
+        self.queue.change_mode(settings.lovense_queue_mode)
         self._make_tip_options()
 
     def _make_tip_options(self) -> None:

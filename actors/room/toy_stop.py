@@ -4,6 +4,7 @@ Stop frames go out before anything that follows from them. Neither of the model'
 documents a stop: what her toy still plays is kept in the state, where the next start sees it.
 """
 
+from actors.room import toy_test
 from actors.room.effects import Effect, Send
 from actors.room.state import Context, RoomState
 from actors.room.target_audit import close_activation, close_command
@@ -31,11 +32,12 @@ def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
         ]
     for outstanding in list(state.outstanding.values()):
         effects += close_command(state, ctx, outstanding, TargetState.FAILED, Reason.STOPPED)
+    effects += toy_test.stop(state, ctx)
     if stopped:
         state.model_toy_rests_at_s = ctx.now.clock_s
     elif state.playing is not None and state.playing.model_rests_at_s is not None:
         state.model_toy_rests_at_s = state.playing.model_rests_at_s
-        state.model_toy_tip_id = state.playing.activation.tip_id
+        state.model_toy_tip_id = state.playing.model_tip_id
     state.playing = None
     return effects
 

@@ -6,19 +6,26 @@ from quart_schema import Info, QuartSchema
 from quart_trio import QuartTrio
 
 from server.http import (
+    addresses,
     admin,
     broadcasts,
+    dead_letters,
     demo,
+    devices,
     directory,
     events,
     health,
+    history,
     holds,
     ledger,
     pages,
     preferences,
     problem,
+    tip_menu,
     tips,
+    toy_session,
     toy_settings,
+    toy_test,
     webhooks,
 )
 from server.http.body import close_behind_unread_bodies
@@ -43,8 +50,9 @@ def create_app(services: Services, socket_url: str) -> QuartTrio:
         security_schemes={"bearer": {"type": "http", "scheme": "bearer"}},
         conversion_preference="msgspec",
     )
+    addresses.install(app)
     problem.install(app)
-    pages.protect(app, socket_url)
+    pages.protect(app, socket_url, services.toy_sessions.page_hosts)
     close_behind_unread_bodies(app)
     for blueprint in (
         tips.blueprint(services),
@@ -54,9 +62,15 @@ def create_app(services: Services, socket_url: str) -> QuartTrio:
         preferences.blueprint(services),
         broadcasts.blueprint(services),
         toy_settings.blueprint(services),
+        tip_menu.blueprint(services),
         admin.blueprint(services),
         events.blueprint(services),
         webhooks.blueprint(services),
+        dead_letters.blueprint(services),
+        devices.blueprint(services),
+        history.blueprint(services),
+        toy_test.blueprint(services),
+        toy_session.blueprint(services),
         health.blueprint(services),
         pages.blueprint(),
     ):

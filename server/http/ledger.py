@@ -4,6 +4,7 @@ What moves tokens carries an id of the caller's; the same id with the same conte
 bytes for ever, so an unknown outcome (503) is resolved by sending it again.
 """
 
+from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from quart import Blueprint, Response
 
 from actors.transfers import Deposit, Posted, Refund
 from protocol.errors import ErrorCode, Refusal, Refused
-from protocol.tip_activated import Amount, Id, PublicText, source_ref_of
+from protocol.tip_activated import Amount, Id, source_ref_of
 from server.auth import Role
 from server.http.body import accepts, answers, json, query
 from server.http.guard import allow, caller
@@ -49,19 +50,32 @@ class DepositBody(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fi
 
 
 class RefundBody(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """`tipId`: of a tip, or `purchase:{holdId}`. `reason` is logged, with who; it is no part of
-    what `refundId` stands for."""
+    """`tipId`: of a tip, or `purchase:{holdId}`."""
 
     refund_id: Id
     tip_id: Id
     tokens: Amount
-    reason: PublicText | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One line of a statement. What follows `createdAt` is for the platform alone: the ledger's
+    references never reach a member (spec 1)."""
+
+    seq: int
+    kind: str
+    amount: int
+    balance_after: int
+    created_at: datetime
+    entry_id: UUID | None = None
+    transfer_id: UUID | None = None
+    source_ref: str | None = None
+    hash: str | None = None
 
 
 class EntryPage(msgspec.Struct, frozen=True, rename="camel"):
     """The newest entry first. `next`: the `before` of the following page, None on the last."""
 
-    entries: list[EntryRecord]
+    entries: list[Entry]
     next: int | None
 
 
@@ -114,7 +128,6 @@ def blueprint(services: Services) -> Blueprint:
                 tip_id=body.tip_id,
                 refund_id=body.refund_id,
                 who=caller().user_id,
-                reason=body.reason,
             )
         return json(receipt(posted, body.tokens))
 
@@ -151,9 +164,30 @@ def blueprint(services: Services) -> Blueprint:
         await _account(services, account_id)
         entries = await accounts.load_entries(account_id, wanted.before, wanted.limit + 1)
         shown = entries[: wanted.limit]
-        return json(EntryPage(shown, shown[-1].seq if len(entries) > wanted.limit else None))
+        following = shown[-1].seq if len(entries) > wanted.limit else None
+        whole = caller().role in (Role.SERVICE, Role.ADMIN)
+        return json(EntryPage([_line(each, whole) for each in shown], following))
 
     return ledger
+
+
+def _line(entry: EntryRecord, whole: bool) -> Entry:
+    line = Entry(
+        entry.seq,
+        entry.source_ref.partition(":")[0],
+        entry.amount,
+        entry.balance_after,
+        entry.created_at,
+    )
+    if not whole:
+        return line
+    return msgspec.structs.replace(
+        line,
+        entry_id=entry.entry_id,
+        transfer_id=entry.transfer_id,
+        source_ref=entry.source_ref,
+        hash=entry.hash,
+    )
 
 
 def receipt(posted: Posted, amount: int) -> TransferReceipt:

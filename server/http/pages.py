@@ -26,10 +26,15 @@ def blueprint() -> Blueprint:
     return pages
 
 
-def protect(app: Quart, socket_url: str) -> None:
-    """Our pages load nothing from elsewhere, talk to nobody else, and are framed by nobody."""
+def protect(app: Quart, socket_url: str, vendor_hosts: tuple[str, ...]) -> None:
+    """Our pages load nothing from elsewhere, talk to nobody else, and are framed by nobody; but for
+    `vendor_hosts`, where real toys are configured: hosts without a scheme, or whole origins."""
+    vendor = "".join(f" {source}" for source in _sources(vendor_hosts, "https"))
+    vendor_sockets = "".join(f" {source}" for source in _sources(vendor_hosts, "wss"))
     policy = (
-        f"default-src 'self'; connect-src 'self' {socket_url}; img-src 'self' data:; "
+        f"default-src 'self'; script-src 'self'{vendor}; "
+        f"connect-src 'self' {socket_url}{vendor}{vendor_sockets}; "
+        f"img-src 'self' data:{vendor}; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
 
@@ -39,3 +44,8 @@ def protect(app: Quart, socket_url: str) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
+
+
+def _sources(hosts: tuple[str, ...], scheme: str) -> list[str]:
+    """Without a scheme a policy would mean the page's own, which may be http behind a proxy."""
+    return [host if "://" in host else f"{scheme}://{host}" for host in hosts]

@@ -19,9 +19,13 @@ _KINDS: Final[dict[str, Any]] = {"account_id": AccountId}
 
 NO_SUCH: Final = {
     "account_id": ErrorCode.ACCOUNT_UNKNOWN,
+    "device_id": ErrorCode.DEVICE_UNKNOWN,
     "hold_id": ErrorCode.HOLD_UNKNOWN,
     "model_id": ErrorCode.USER_UNKNOWN,
+    "pattern_id": ErrorCode.PATTERN_UNKNOWN,
+    "record_id": ErrorCode.DEAD_LETTER_UNKNOWN,
     "room_id": ErrorCode.ROOM_UNKNOWN,
+    "row_id": ErrorCode.MENU_ROW_UNKNOWN,
     "seq": ErrorCode.DELIVERY_UNKNOWN,
     "tip_id": ErrorCode.TIP_UNKNOWN,
     "user_id": ErrorCode.USER_UNKNOWN,

@@ -72,7 +72,10 @@ def main(options: Mapping[str, Any], environment: Mapping[str, str]) -> int:
     try:
         status = trio.run(_run, settings, jobs[options["job"]])
     except* KeyboardInterrupt:
-        _say("interrupted; nothing was changed")
+        if options["job"] == "archive":
+            _say("interrupted; whether it is done is not known: run it again")
+        else:
+            _say("interrupted; nothing was changed")
     return status
 
 

@@ -13,7 +13,7 @@ import msgspec
 from actors.ports import SessionId
 from protocol.codec import Codec
 from protocol.errors import CloseCode
-from protocol.frames import Error, Ok, OwnFrame, RoomEvent
+from protocol.frames import Error, ModelFrame, Ok, OwnFrame, RoomEvent
 from server.sockets.connection import Connection
 from server.sockets.framing import message_frame
 from server.sockets.outbox import Outbox
@@ -61,7 +61,7 @@ class FanOut:
         audience = self._audiences.setdefault(room_id, {})
         audience.setdefault(connection.codec, {})[session_id] = connection.outbox
 
-    def send(self, session_id: SessionId, frame: OwnFrame | Ok | Error) -> None:
+    def send(self, session_id: SessionId, frame: OwnFrame | ModelFrame | Ok | Error) -> None:
         connection = self._sessions.get(session_id)
         if connection is not None:
             self.frames_sent += 1

@@ -10,7 +10,7 @@ from typing import Final, assert_never
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from actors.ports import MemberStore, RoomRef, Rooms, StoreUnavailable, ViewerRecord
+from actors.ports import MemberStore, RoomRef, Rooms, StoreUnavailable
 from actors.room.messages import Join, Leave, MemberFrame, TierChanged
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.codec import Codec
@@ -33,8 +33,8 @@ from protocol.frames import (
     StartBroadcast,
     StopToys,
     Tip,
+    ToyTest,
 )
-from protocol.gating import Preferences
 from protocol.tip_activated import LovenseMode
 from server.auth import Authority, Identity, Role
 from server.sockets.connection import PROTOCOL_ERROR, Connection
@@ -217,11 +217,7 @@ class Session:
         identity = self._identity
         is_model = identity.role is Role.MODEL
         try:
-            viewer = (
-                ViewerRecord(Preferences(), None)
-                if is_model
-                else await self._ports.members.load_viewer(identity.user_id)
-            )
+            viewer = await self._ports.members.load_viewer(identity.user_id)
             join = Join(
                 session_id=self._connection.session_id,
                 ref=ref,
@@ -278,6 +274,7 @@ class Session:
                 | ResumeToys()
                 | StartBroadcast()
                 | EndBroadcast()
+                | ToyTest()
             ):
                 said = MemberFrame(self._connection.session_id, frame)
                 await self._to_room(lambda room: room.tell(said))

@@ -25,7 +25,7 @@ from protocol.errors import ErrorCode, Refusal, Refused
 from protocol.tip_activated import AMOUNT_MAX, ID_PATTERN, Amount, Id
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
-from server.store.postings import columns, outcome, posting
+from server.store.postings import Posting, columns, outcome, posting
 
 DEPOSIT_TOKENS_MAX: Final = 1_000_000_000
 """Of one deposit; far from where a 64-bit sum would end."""
@@ -42,19 +42,28 @@ class PostgresLedger:
     async def post(self, batch: Sequence[Transfer]) -> list[Outcome]:
         """See actors.ports.LedgerStore. A request that no row can hold (an amount outside
         1..99,999, NUL in a text) is refused with INVALID_FIELD. Should the database refuse a row
-        all the same, the batch is posted in parts until that request fails alone, with INTERNAL.
-        Raises ValueError for a settlement whose event says something else than its other fields."""
-        outcomes: list[Outcome | None] = [_unstorable(request) for request in batch]
-        storable = [at for at, refusal in enumerate(outcomes) if refusal is None]
-        posted = await self._post([batch[at] for at in storable])
-        for at, each in zip(storable, posted, strict=True):
+        all the same, the batch is posted in parts until that request fails alone, with INTERNAL;
+        so does a settlement whose event says something else than its other fields."""
+        outcomes: list[Outcome | None] = []
+        ready: list[tuple[int, Transfer, Posting]] = []
+        for at, request in enumerate(batch):
+            refusal = _unstorable(request)
+            if refusal is None:
+                try:
+                    ready.append((at, request, posting(request)))
+                except ValueError:  # ours; the others of the batch do not pay for it
+                    self._log.exception("transfer_contradicts_itself")
+                    refusal = Refusal(ErrorCode.INTERNAL)
+            outcomes.append(refusal)
+        posted = await self._post([(request, rows) for _, request, rows in ready])
+        for (at, _, _), each in zip(ready, posted, strict=True):
             outcomes[at] = each
         return [each for each in outcomes if each is not None]
 
-    async def _post(self, batch: Sequence[Transfer]) -> list[Outcome]:
+    async def _post(self, batch: Sequence[tuple[Transfer, Posting]]) -> list[Outcome]:
         if not batch:
             return []
-        arguments = columns([posting(each) for each in batch])
+        arguments = columns([rows for _, rows in batch])
         try:
             rows = await self._settling.run(_fetch, queries.POST_TRANSFERS, *arguments)
         except (asyncpg.IntegrityConstraintViolationError, asyncpg.exceptions.DataError) as error:
@@ -63,7 +72,7 @@ class PostgresLedger:
                 return [Refusal(ErrorCode.INTERNAL)]
             half = len(batch) // 2
             return [*await self._post(batch[:half]), *await self._post(batch[half:])]
-        return [outcome(request, row) for request, row in zip(batch, rows, strict=True)]
+        return [outcome(request, row) for (request, _), row in zip(batch, rows, strict=True)]
 
     async def deposit(self, deposit_id: str, user_id: str, amount: int) -> Posted:
         """Post one deposit, for whoever runs no ledger actor. Raises Refused."""

@@ -7,6 +7,7 @@ from protocol.gating import Preferences
 from protocol.tip_activated import MembershipTier
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
+from server.store.device_store import load_overrides
 
 
 class PostgresMembers:
@@ -17,14 +18,7 @@ class PostgresMembers:
 
     async def load_viewer(self, user_id: str) -> ViewerRecord:
         """See the port."""
-        row = await self._database.run(_fetch_row, queries.LOAD_VIEWER, user_id)
-        assert row is not None  # the query always gives one
-        wishes = (
-            Preferences()
-            if row["react_to_my_tips"] is None
-            else Preferences(row["react_to_my_tips"], row["feel_all_tips"])
-        )
-        return ViewerRecord(wishes, row["balance"])
+        return await self._database.run(_load_viewer, user_id)
 
     async def load_user(self, user_id: str) -> UserRecord | None:
         """None: the platform never registered such a user."""
@@ -41,6 +35,17 @@ class PostgresMembers:
         await self._database.run(
             _execute, queries.SAVE_USER, user.user_id, user.username, user.membership_tier
         )
+
+
+async def _load_viewer(connection: Connection, user_id: str) -> ViewerRecord:
+    row = await connection.fetchrow(queries.LOAD_VIEWER, user_id)
+    assert row is not None  # the query always gives one
+    wishes = (
+        Preferences()
+        if row["react_to_my_tips"] is None
+        else Preferences(row["react_to_my_tips"], row["feel_all_tips"])
+    )
+    return ViewerRecord(wishes, row["balance"], await load_overrides(connection, user_id))
 
 
 async def _fetch_row(connection: Connection, query: str, user_id: str) -> asyncpg.Record | None:

@@ -380,7 +380,7 @@ LEFT JOIN broadcasts b ON b.room_id = r.room_id AND b.ended_at IS NULL
 WHERE r.room_id = $1"""
 
 LOAD_TIP_MENU: Final = """
-SELECT row_id, tip_amount, vibration, description, active, position
+SELECT row_id, tip_amount, vibration, description, active, position, priority, device_ids
 FROM tip_menu_rows WHERE model_id = $1 ORDER BY position, row_id"""
 
 PENDING_EVENTS_OF_ROOM: Final = """
@@ -393,7 +393,7 @@ ORDER BY o.seq"""
 
 AUDIT_OF_TIPS: Final = """
 SELECT record_id, tip_id, event_id, ledger_id, room_id, target_type, target_id, attempt, state,
-       reason, code, call, fit, at_utc
+       reason, code, call, fit, merged_into, tipper_id, latency_ms, requeue, at_utc
 FROM activation_audit WHERE tip_id = ANY ($1::text[]) ORDER BY seq"""
 
 LAST_MODEL_TOY_SENT: Final = """
@@ -429,8 +429,27 @@ INSERT INTO rooms (room_id, model_id) VALUES ($1, $2) ON CONFLICT (room_id) DO N
 CLEAR_TIP_MENU: Final = "DELETE FROM tip_menu_rows WHERE model_id = $1"
 
 ADD_TIP_MENU_ROW: Final = """
-INSERT INTO tip_menu_rows (model_id, row_id, tip_amount, vibration, description, active, position)
-VALUES ($1, $2, $3, $4, $5, $6, $7)"""
+INSERT INTO tip_menu_rows (model_id, row_id, tip_amount, vibration, description, active, position,
+                           priority, device_ids)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
+
+LOAD_MENU_OWNER: Final = """
+SELECT ARRAY(SELECT room_id FROM rooms WHERE model_id = m.model_id) AS room_ids
+FROM models m WHERE m.model_id = $1"""
+
+LOCK_MENU_OWNER: Final = f"{LOAD_MENU_OWNER} FOR NO KEY UPDATE"
+"""Until the transaction ends: one edit of her menu after the other, on all servers."""
+
+LOAD_PATTERNS: Final = """
+SELECT pattern_id, name, pattern FROM patterns WHERE model_id = $1 ORDER BY seq"""
+
+SAVE_PATTERN: Final = """
+INSERT INTO patterns (model_id, pattern_id, name, pattern) VALUES ($1, $2, $3, $4)
+ON CONFLICT (model_id, pattern_id) DO UPDATE
+SET name = excluded.name, pattern = excluded.pattern"""
+
+REMOVE_PATTERNS: Final = """
+DELETE FROM patterns WHERE model_id = $1 AND pattern_id = ANY ($2::text[])"""
 
 # ---- members ---------------------------------------------------------------------------------
 
@@ -492,6 +511,183 @@ RECORD_SETTINGS: Final = """
 INSERT INTO settings_history (scope, owner_id, name, old, new, who)
 SELECT $1, $2, c.name, c.old::json, c.new::json, $6
 FROM unnest($3::text[], $4::text[], $5::text[]) c(name, old, new)"""
+
+# ---- history ---------------------------------------------------------------------------------
+
+_FINAL: Final = "a.state IN ('ACTIVATED', 'FAILED', 'EXPIRED', 'SKIPPED', 'MERGED', 'DEAD')"
+_IN_ROOM: Final = f"a.room_id = $1 AND {_FINAL}"
+_ON_OWN_TOY: Final = f"a.target_id = $1 AND a.target_type <> 'MODEL_TOY' AND {_FINAL}"
+_BY_OWN_TIP: Final = f"a.tipper_id = $1 AND a.target_type = 'MODEL_TOY' AND {_FINAL}"
+
+_ENDED: Final = """
+SELECT a.record_id, a.tip_id, a.test_id, a.menu_row_id, a.target_type, a.target_id, a.state,
+       a.reason, a.code, a.attempt, a.requeue, a.fit, a.latency_ms, a.at_utc
+FROM activation_audit a
+WHERE {scope}
+  AND ($2::uuid IS NULL OR (a.at_utc, a.record_id) <
+       (SELECT c.at_utc, c.record_id FROM activation_audit c WHERE c.record_id = $2))
+  AND ($3::text IS NULL OR a.state = $3)
+  AND ($4::text IS NULL OR a.tip_id = $4)
+  AND ($5::text IS NULL OR a.target_type = $5)
+ORDER BY a.at_utc DESC, a.record_id DESC
+LIMIT $6"""
+
+_WITH_TIMES: Final = """
+SELECT e.record_id, e.tip_id, e.test_id, e.menu_row_id, e.target_type, e.state, e.reason, e.code,
+       e.attempt, e.requeue, coalesce(e.fit, t.fit) AS fit, e.latency_ms, e.at_utc AS ended_at,
+       t.queued_at, t.sent_at
+FROM ({ended}) e
+LEFT JOIN LATERAL (
+    SELECT min(s.at_utc) FILTER (WHERE s.state = 'QUEUED') AS queued_at,
+           min(s.at_utc) FILTER (WHERE s.state = 'SENT') AS sent_at,
+           (array_agg(s.fit::text) FILTER (WHERE s.fit IS NOT NULL))[1]::json AS fit
+    FROM activation_audit s
+    WHERE s.tip_id = e.tip_id AND s.target_type = e.target_type AND s.target_id = e.target_id
+      AND s.requeue = e.requeue
+) t ON true
+ORDER BY e.at_utc DESC, e.record_id DESC
+LIMIT $6"""
+
+HISTORY_OF_ROOM: Final = _WITH_TIMES.format(ended=_ENDED.format(scope=_IN_ROOM))
+HISTORY_OF_VIEWER: Final = _WITH_TIMES.format(
+    ended=f"({_ENDED.format(scope=_ON_OWN_TOY)}) UNION ALL ({_ENDED.format(scope=_BY_OWN_TIP)})"
+)
+"""The newest first. Each branch follows one index; the lateral part, that of the tip."""
+
+_COUNTED: Final = """
+SELECT a.state, date_trunc('hour', a.at_utc) AS hour, a.latency_ms
+FROM activation_audit a
+WHERE {scope} AND a.at_utc >= $2 AND a.at_utc < $3 AND a.test_id IS NULL"""
+
+_STATISTICS: Final = """
+SELECT hour, state, latency_ms, count(*) AS targets
+FROM ({counted}) a
+GROUP BY GROUPING SETS ((hour, state), (latency_ms))"""
+
+MEMORY_FOR_GROUPS: Final = "SET LOCAL work_mem = '64MB'"
+
+STATISTICS_OF_ROOM: Final = _STATISTICS.format(counted=_COUNTED.format(scope=_IN_ROOM))
+STATISTICS_OF_VIEWER: Final = _STATISTICS.format(
+    counted=f"{_COUNTED.format(scope=_ON_OWN_TOY)} UNION ALL {_COUNTED.format(scope=_BY_OWN_TIP)}"
+)
+"""One pass: a count for each hour and state, and one for each latency (hour and state null)."""
+
+# ---- devices ---------------------------------------------------------------------------------
+
+LOCK_OWNERS: Final = """
+SELECT pg_advisory_xact_lock(8466840, hashtext(o)) FROM unnest($1::text[]) o ORDER BY hashtext(o)"""
+"""Two writers of one owner's devices take turns, so that their number holds."""
+
+COUNT_DEVICES: Final = """
+SELECT owner_id::text, count(*) AS devices FROM devices WHERE owner_id = ANY ($1::text[])
+GROUP BY owner_id"""
+
+KNOWN_DEVICES: Final = "SELECT device_id FROM devices WHERE device_id = ANY ($1::uuid[])"
+
+SEE_DEVICE: Final = """
+INSERT INTO devices AS d (device_id, owner_id, toy_id, toy_type, name, nickname, firmware,
+                          capabilities, battery, status, last_seen_at, last_connected_at, override)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+        CASE WHEN $10 = 'connected' THEN $11::timestamptz END, '{}')
+ON CONFLICT (device_id) DO UPDATE SET
+    toy_type = excluded.toy_type, name = excluded.name, nickname = excluded.nickname,
+    firmware = excluded.firmware, capabilities = excluded.capabilities,
+    battery = coalesce(excluded.battery, d.battery), status = excluded.status,
+    last_seen_at = excluded.last_seen_at,
+    last_connected_at = coalesce(excluded.last_connected_at, d.last_connected_at)"""
+
+LOSE_DEVICES: Final = """
+UPDATE devices d SET status = 'disconnected'
+FROM unnest($1::text[]) o(owner_id)
+WHERE d.owner_id = o.owner_id AND d.status = 'connected' AND d.device_id <> ALL ($2::uuid[])"""
+
+LOSE_ALL_DEVICES: Final = "UPDATE devices SET status = 'disconnected' WHERE status = 'connected'"
+
+PAIR_DEVICE: Final = """
+INSERT INTO devices (device_id, owner_id, toy_id, toy_type, name, nickname, firmware,
+                     capabilities, status, override)
+VALUES ($1, $2, $3, $4, $5, '', '', $6, 'disconnected', '{}')
+ON CONFLICT (device_id) DO NOTHING"""
+
+_DEVICE: Final = """
+SELECT device_id, toy_id, toy_type, name, coalesce(own_nickname, nickname) AS nickname, firmware,
+       capabilities, battery, status, last_seen_at, last_connected_at, paired_at, override
+FROM devices"""
+
+LOAD_DEVICES: Final = f"{_DEVICE} WHERE owner_id = $1 ORDER BY paired_at, device_id"
+
+LOAD_DEVICE: Final = f"{_DEVICE} WHERE owner_id = $1 AND device_id = $2"
+
+CHANGE_DEVICE: Final = """
+UPDATE devices SET override = $3, own_nickname = coalesce($4, own_nickname)
+WHERE owner_id = $1 AND device_id = $2"""
+
+FORGET_DEVICE: Final = """
+DELETE FROM devices WHERE owner_id = $1 AND device_id = $2 RETURNING true"""
+
+LOAD_OVERRIDES: Final = """
+SELECT toy_id, override FROM devices WHERE owner_id = $1 AND override::text <> '{}'"""
+
+# ---- dead letters ----------------------------------------------------------------------------
+
+ADD_DEAD_LETTERS: Final = """
+INSERT INTO dead_letters (record_id, tip_id, room_id, target_type, target_id, requeue, attempts,
+                          reason, died_at)
+SELECT a.record_id, a.tip_id, a.room_id, a.target_type, a.target_id, a.requeue, a.attempt,
+       a.reason, a.at_utc
+FROM activation_audit a
+WHERE a.record_id = ANY ($1::uuid[]) AND a.at_utc = ANY ($2::timestamptz[])
+ON CONFLICT DO NOTHING"""
+"""Of the records that the same transaction has just appended."""
+
+END_REQUEUES: Final = """
+UPDATE dead_letters d SET outcome = e.state
+FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[])
+     e(tip_id, target_type, target_id, requeue, state)
+WHERE d.tip_id = e.tip_id AND d.target_type = e.target_type AND d.target_id = e.target_id
+  AND d.requeue = e.requeue - 1 AND d.state = 'requeued' AND d.outcome IS NULL"""
+
+_DEAD_LETTER: Final = """
+SELECT d.record_id, d.tip_id, d.room_id,
+       (SELECT o.event -> 'room' ->> 'broadcastId' FROM outbox o WHERE o.tip_id = d.tip_id)
+           AS broadcast_id,
+       d.target_type, d.target_id, d.requeue, d.attempts, d.reason, d.died_at, d.state,
+       d.decided_by, d.decided_at, d.note, d.outcome
+FROM dead_letters d"""
+
+LIST_DEAD_LETTERS: Final = f"""{_DEAD_LETTER}
+WHERE d.state = $1 AND ($2::uuid IS NULL OR d.record_id > $2)
+ORDER BY d.record_id
+LIMIT $3"""
+
+LOAD_DEAD_LETTER: Final = f"{_DEAD_LETTER} WHERE d.record_id = $1"
+
+DISMISS_DEAD_LETTER: Final = """
+UPDATE dead_letters SET state = 'dismissed', decided_by = $2, decided_at = now(), note = $3
+WHERE record_id = $1 AND state = 'open'
+RETURNING true"""
+
+REQUEUE_DEAD_LETTER: Final = """
+UPDATE dead_letters d
+SET state = 'requeued', decision_id = $2, decided_by = $3, decided_at = now(), note = $4
+WHERE d.record_id = $1 AND d.state = 'open'
+  AND EXISTS (
+      SELECT FROM outbox o
+      JOIN broadcasts b ON b.broadcast_id = o.event -> 'room' ->> 'broadcastId'
+      WHERE o.tip_id = d.tip_id AND b.ended_at IS NULL)"""
+"""Only while its broadcast runs."""
+
+_REQUEUED: Final = """
+SELECT d.record_id, d.target_type, d.target_id, d.requeue, d.decided_at, o.event
+FROM dead_letters d JOIN outbox o ON o.tip_id = d.tip_id"""
+
+LOAD_REQUEUED: Final = f"{_REQUEUED} WHERE d.record_id = $1 AND d.decision_id = $2"
+
+REQUEUED_OF_ROOM: Final = f"""{_REQUEUED}
+WHERE d.room_id = $1 AND d.state = 'requeued' AND d.outcome IS NULL
+ORDER BY d.decided_at, d.record_id"""
+
+STATE_OF_DEAD_LETTER: Final = "SELECT state FROM dead_letters WHERE record_id = $1"
 
 # ---- trace -----------------------------------------------------------------------------------
 

@@ -3,21 +3,23 @@
 import re
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from actors.ports import Broadcast, ModelToySent, PendingActivation, RoomRecord
+from actors.ports import Broadcast, ModelToySent, PendingActivation, Requeued, RoomRecord
 from protocol import tip_activated
-from protocol.audit import Reason, TargetRecord, TargetState
+from protocol.audit import AuditRecord, Reason, TargetRecord, TargetState, ToyTestRecord
 from protocol.errors import ErrorCode, Refused
 from protocol.gating import Preferences
 from protocol.tip_activated import LovenseMode
 from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import ModelSettings, PlatformSettings
-from protocol.vibration import Vibration
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
+from server.store.dead_letters import follow_audit, requeue, requeued_target
+from server.store.tip_menu_store import load_menu, save_menu
 
 ROOM: Final = "room"
 """The toy layer's name in the table event_consumers."""
@@ -36,6 +38,12 @@ _AUDIT_COLUMNS: Final = (
     "code",
     "call",
     "fit",
+    "merged_into",
+    "tipper_id",
+    "latency_ms",
+    "requeue",
+    "test_id",
+    "menu_row_id",
     "at_utc",
 )
 
@@ -80,7 +88,11 @@ class PostgresRooms:
             preferences.feel_all_tips,
         )
 
-    async def append_audit(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+    async def requeue(self, letter_id: UUID, decision_id: UUID, who: str, note: str) -> Requeued:
+        """See the port."""
+        return await self._database.run(requeue, letter_id, decision_id, who, note)
+
+    async def append_audit(self, records: Sequence[AuditRecord], finished: Sequence[str]) -> None:
         """See the port."""
         await self._auditing.run(_append_audit, records, finished)
 
@@ -110,11 +122,12 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         room = await connection.fetchrow(queries.LOAD_ROOM, room_id)
         if room is None:
             return None
-        menu = await connection.fetch(queries.LOAD_TIP_MENU, room["model_id"])
+        menu = await load_menu(connection, room["model_id"])
         events = await connection.fetch(queries.PENDING_EVENTS_OF_ROOM, room_id)
         tip_ids = [row["tip_id"] for row in events]
         audit = await connection.fetch(queries.AUDIT_OF_TIPS, tip_ids) if tip_ids else []
         sent = await connection.fetchrow(queries.LAST_MODEL_TOY_SENT, room_id)
+        requeued = await connection.fetch(queries.REQUEUED_OF_ROOM, room_id)
     records: dict[str, list[TargetRecord]] = {tip_id: [] for tip_id in tip_ids}
     for row in audit:
         records[row["tip_id"]].append(audit_record(row))
@@ -130,7 +143,7 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         platform_settings=PlatformSettings()
         if stored is None
         else msgspec.json.decode(stored, type=PlatformSettings),
-        tip_menu=tuple(_menu_row(row) for row in menu),
+        tip_menu=menu,
         pending=tuple(
             PendingActivation(tip_activated.decode(row["event"]), tuple(records[row["tip_id"]]))
             for row in events
@@ -139,6 +152,7 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         model_toy_sent=None
         if sent is None
         else ModelToySent(sent["tip_id"], sent["at_utc"], sent["seconds"]),
+        requeued=tuple(requeued_target(row) for row in requeued),
     )
 
 
@@ -151,7 +165,7 @@ async def _start_broadcast(connection: Connection, room_id: str, broadcast: Broa
 
 
 async def _append_audit(
-    connection: Connection, records: Sequence[TargetRecord], finished: Sequence[str]
+    connection: Connection, records: Sequence[AuditRecord], finished: Sequence[str]
 ) -> None:
     try:
         async with connection.transaction():
@@ -161,6 +175,7 @@ async def _append_audit(
                     records=[_audit_row(record) for record in records],
                     columns=_AUDIT_COLUMNS,
                 )
+                await follow_audit(connection, records)
             if finished:
                 await connection.execute(queries.FINISH_EVENTS, ROOM, list(finished))
     except asyncpg.UniqueViolationError as error:
@@ -172,36 +187,12 @@ async def _append_audit(
 
 async def _save_tip_menu(connection: Connection, model_id: str, rows: Sequence[TipMenuRow]) -> None:
     async with connection.transaction():
-        await connection.execute(queries.CLEAR_TIP_MENU, model_id)
-        await connection.executemany(
-            queries.ADD_TIP_MENU_ROW,
-            [
-                (
-                    model_id,
-                    row.row_id,
-                    row.tip_amount,
-                    _json(row.vibration),
-                    row.description,
-                    row.active,
-                    row.order,
-                )
-                for row in rows
-            ],
-        )
+        await save_menu(connection, model_id, rows)
 
 
-def _menu_row(row: asyncpg.Record) -> TipMenuRow:
-    return TipMenuRow(
-        row_id=row["row_id"],
-        tip_amount=row["tip_amount"],
-        vibration=msgspec.json.decode(row["vibration"], type=Vibration),
-        description=row["description"],
-        active=row["active"],
-        order=row["position"],
-    )
-
-
-def _audit_row(record: TargetRecord) -> tuple[Any, ...]:
+def _audit_row(record: AuditRecord) -> tuple[Any, ...]:
+    if isinstance(record, ToyTestRecord):
+        return _toy_test_row(record)
     return (
         record.record_id,
         record.tip_id,
@@ -216,6 +207,37 @@ def _audit_row(record: TargetRecord) -> tuple[Any, ...]:
         _page_code(record.code),
         None if record.call is None else _json(record.call),
         None if record.fit is None else _json(record.fit),
+        record.merged_into,
+        record.tipper_id,
+        record.latency_ms,
+        record.requeue,
+        None,
+        None,
+        record.at_utc,
+    )
+
+
+def _toy_test_row(record: ToyTestRecord) -> tuple[Any, ...]:
+    return (
+        record.record_id,
+        None,
+        None,
+        None,
+        record.room_id,
+        "MODEL_TOY",
+        record.model_id,
+        1,
+        record.state,
+        record.reason,
+        _page_code(record.code),
+        None if record.call is None else _json(record.call),
+        None if record.fit is None else _json(record.fit),
+        None,
+        None,
+        None,
+        0,
+        record.test_id,
+        record.row_id,
         record.at_utc,
     )
 
@@ -242,6 +264,10 @@ def audit_record(row: asyncpg.Record) -> TargetRecord:
         code=row["code"],
         call=None if row["call"] is None else msgspec.json.decode(row["call"]),
         fit=None if row["fit"] is None else msgspec.json.decode(row["fit"]),
+        merged_into=row["merged_into"],
+        tipper_id=row["tipper_id"],
+        latency_ms=row["latency_ms"],
+        requeue=row["requeue"],
         at_utc=row["at_utc"],
     )
 

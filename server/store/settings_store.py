@@ -61,7 +61,7 @@ async def _save_platform_settings(
 ) -> None:
     async with connection.transaction():
         await connection.execute(queries.SAVE_PLATFORM_SETTINGS, _json(settings))
-        await _record(connection, "platform", None, changes, who)
+        await record_changes(connection, "platform", None, changes, who)
 
 
 async def _load_model(connection: Connection, model_id: str) -> ModelRecord | None:
@@ -78,12 +78,13 @@ async def _save_model_settings(
     async with connection.transaction():
         if not await connection.fetchval(queries.SAVE_MODEL_SETTINGS, model_id, _json(settings)):
             raise Refused(ErrorCode.NOT_FOUND)
-        await _record(connection, "model", model_id, changes, who)
+        await record_changes(connection, "model", model_id, changes, who)
 
 
-async def _record(
+async def record_changes(
     connection: Connection, scope: str, owner_id: str | None, changes: Changes, who: str
 ) -> None:
+    """In the transaction of the change itself. `scope`: `platform`, or `model` with her id."""
     await connection.execute(
         queries.RECORD_SETTINGS,
         scope,

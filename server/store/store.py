@@ -7,14 +7,18 @@ from typing import Final
 from server.store.account_store import PostgresAccounts
 from server.store.bridge import Bridge
 from server.store.database import Connection, Database, open_database
+from server.store.dead_letters import PostgresDeadLetters
+from server.store.device_store import PostgresDevices
 from server.store.directory_store import PostgresDirectory
 from server.store.event_feed import PostgresEvents
+from server.store.history import PostgresHistory
 from server.store.ledger_store import PostgresLedger
 from server.store.loyalty_store import PostgresLoyalty
 from server.store.member_store import PostgresMembers
 from server.store.months import PostgresMonths
 from server.store.room_store import PostgresRooms
 from server.store.settings_store import PostgresSettings
+from server.store.tip_menu_store import PostgresTipMenus
 from server.store.trace import PostgresTraces
 from server.store.webhook_store import PostgresWebhooks
 
@@ -35,12 +39,16 @@ class Store:
         self.ledger = PostgresLedger(settling)
         self.accounts = PostgresAccounts(database)
         self.events = PostgresEvents(database)
+        self.dead_letters = PostgresDeadLetters(database)
+        self.devices = PostgresDevices(database)
+        self.history = PostgresHistory(database)
         self.loyalty = PostgresLoyalty(database)
         self.months = PostgresMonths(database)
         self.rooms = PostgresRooms(database, auditing)
         self.members = PostgresMembers(database)
         self.directory = PostgresDirectory(database)
         self.settings = PostgresSettings(database)
+        self.tip_menus = PostgresTipMenus(database)
         self.traces = PostgresTraces(database)
         self.feed = PostgresEvents(feeding)
         self.webhooks = PostgresWebhooks(feeding)

@@ -71,5 +71,7 @@ def _target(row: asyncpg.Record) -> dict[str, Any]:
         "code": record.code,
         "call": record.call,
         "fit": record.fit,
+        "mergedInto": record.merged_into,
+        "requeue": record.requeue,
         "at": record.at_utc,
     }

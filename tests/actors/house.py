@@ -14,6 +14,7 @@ from actors.audit_writer import AuditWriter
 from actors.consumers.loyalty import LoyaltyConsumer
 from actors.consumers.relay import run_relay
 from actors.consumers.toys import ToyConsumer
+from actors.device_writer import DeviceWriter
 from actors.ledger import LedgerActor
 from actors.room.actor import RoomActor, RoomPorts
 from actors.room.messages import Leave, MemberFrame
@@ -113,12 +114,14 @@ async def open_house(
     database = database or Database([record()], {"ann": 1_000, "bob": 1_000})
     sockets = sockets or Sockets()
     audit = audit_type(database)
+    devices = DeviceWriter(database)
     loyalty = LoyaltyConsumer(database)
     ledger = ledger_type(database, [loyalty])
     ports = RoomPorts(
         database,
         sockets,
         audit,
+        devices,
         ledger,
         Chance(random.Random(seed), utc_now),
         model_share_percent=50,
@@ -129,6 +132,7 @@ async def open_house(
         toys = ToyConsumer(rooms, nursery)
         ledger.add_consumer(toys)
         await nursery.start(audit.run)
+        await nursery.start(devices.run)
         await nursery.start(loyalty.run)
         await nursery.start(ledger.run)
         if relay:

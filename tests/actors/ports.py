@@ -8,16 +8,18 @@ transaction, may wait, and may raise.
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime
-from uuid import uuid4
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
 
 import msgspec
 import trio
 
 from actors.ports import (
     Broadcast,
+    DevicesSeen,
     ModelToySent,
     PendingActivation,
+    Requeued,
     RoomRecord,
     SessionId,
     ViewerRecord,
@@ -34,12 +36,13 @@ from actors.transfers import (
     Settlement,
     Transfer,
 )
-from protocol.audit import TargetRecord
-from protocol.errors import CloseCode, ErrorCode, Refusal
+from protocol.audit import FINAL_STATES, AuditRecord, TargetRecord, ToyTestRecord
+from protocol.errors import CloseCode, ErrorCode, Refusal, Refused
 from protocol.frames import RoomEvent, TipReceipt
 from protocol.gating import Preferences
 from protocol.tip_activated import TipActivated
 
+STARTED_AT_UTC = datetime(2026, 1, 15, 17, 0, tzinfo=UTC)
 REVENUE, ESCROW = "revenue", "escrow"
 Content = tuple[str, str, str, int]
 """What a tipId stands for: room, broadcast, tipper, amount."""
@@ -195,6 +198,10 @@ class Database:
         self.points: dict[str, int] = {}
         """tipId -> points credited"""
         self.audit: list[TargetRecord] = []
+        self.toy_tests: list[ToyTestRecord] = []
+        self.devices: dict[str, DevicesSeen] = {}
+        self.decisions: dict[UUID, tuple[UUID, Requeued]] = {}
+        """Dead letter -> the decision to requeue it."""
         self.undone: dict[str, dict[str, TipActivated]] = {name: {} for name in self.CONSUMERS}
         """consumer -> tipId -> event, oldest first"""
         self.batches: list[int] = []
@@ -251,8 +258,16 @@ class Database:
             if (line.room_id, line.target_type, line.state) == (room_id, "MODEL_TOY", "SENT")
             and line.fit is not None
         ]
+        requeued = tuple(
+            each
+            for _, each in self.decisions.values()
+            if each.event.room.room_id == room_id and self._under_way(each)
+        )
         return msgspec.structs.replace(
-            record, pending=pending, model_toy_sent=sent[-1] if sent else None
+            record,
+            pending=pending,
+            model_toy_sent=sent[-1] if sent else None,
+            requeued=requeued,
         )
 
     async def start_broadcast(self, room_id: str, broadcast: Broadcast) -> None:
@@ -279,14 +294,53 @@ class Database:
         self.preferences[user_id] = preferences
         await self.after("save_preferences")
 
-    async def append_audit(self, records: Sequence[TargetRecord], finished: Sequence[str]) -> None:
+    async def requeue(
+        self, letter_id: UUID, decision_id: UUID, _who: str, _note: str, /
+    ) -> Requeued:
+        await self.before("requeue")
+        [dead] = [line for line in self.audit if line.record_id == letter_id]
+        event = self.books.tips[dead.tip_id][1]
+        decided = self.decisions.get(letter_id)
+        if decided is None:
+            broadcast = self.rooms[dead.room_id].broadcast
+            if broadcast is None or broadcast.broadcast_id != event.room.broadcast_id:
+                raise Refused(ErrorCode.BROADCAST_STALE)
+            requeued = Requeued(
+                letter_id,
+                event,
+                dead.target_type,
+                dead.target_id,
+                dead.requeue + 1,
+                STARTED_AT_UTC + timedelta(seconds=trio.current_time()),
+            )
+            decided = self.decisions[letter_id] = (decision_id, requeued)
+        if decided[0] != decision_id:
+            raise Refused(ErrorCode.DEAD_LETTER_DECIDED)
+        await self.after("requeue")
+        return decided[1]
+
+    def _under_way(self, requeued: Requeued) -> bool:
+        key = (requeued.event.tip_id, requeued.target_id, requeued.number)
+        return not any(
+            (line.tip_id, line.target_id, line.requeue) == key and line.state in FINAL_STATES
+            for line in self.audit
+        )
+
+    async def append_audit(self, records: Sequence[AuditRecord], finished: Sequence[str]) -> None:
         await self.before("append_audit")
-        known = {line.record_id for line in self.audit}
-        self.audit += [line for line in records if line.record_id not in known]
+        known = {line.record_id for line in (*self.audit, *self.toy_tests)}
+        new = [line for line in records if line.record_id not in known]
+        self.audit += [line for line in new if isinstance(line, TargetRecord)]
+        self.toy_tests += [line for line in new if isinstance(line, ToyTestRecord)]
         self.audit_writes.append((len(records), len(finished)))
         for tip_id in finished:
             self.undone["room"].pop(tip_id, None)
         await self.after("append_audit")
+
+    async def save_seen(self, seen: Sequence[DevicesSeen]) -> None:
+        await self.before("save_seen")
+        self.devices.update({each.owner_id: each for each in seen})
+        await self.after("save_seen")
 
     # ---- members ----
 

@@ -3,10 +3,10 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from actors.ports import Broadcast, RoomRecord, ViewerRecord
+from actors.ports import Broadcast, DevicesSeen, Requeued, RoomRecord, ViewerRecord
 from actors.room import room
 from actors.room.effects import (
     Admit,
@@ -16,9 +16,12 @@ from actors.room.effects import (
     PostTransfer,
     Publish,
     PutAway,
+    ReportDevices,
     Send,
+    SendToModel,
     StoreBroadcast,
     StorePreferences,
+    StoreRequeue,
     WriteAudit,
 )
 from actors.room.messages import (
@@ -31,24 +34,24 @@ from actors.room.messages import (
     _BroadcastStored,
     _Due,
     _PreferencesStored,
+    _RequeueStored,
 )
 from actors.room.state import Context
 from actors.runtime.moment import Chance, Moment
 from actors.transfers import NewHold, Settled, Settlement
 from protocol import frames
-from protocol.audit import FINAL_STATES, Reason, TargetRecord, TargetState
+from protocol.audit import FINAL_STATES, Reason, TargetRecord, TargetState, ToyTestRecord
 from protocol.errors import CloseCode
 from protocol.gating import Preferences
 from protocol.lovense import ReportedSettings, ReportedToy
 from protocol.tip_activated import LovenseMode, MembershipTier, TipActivated, ViewerSyncMode
 from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import ModelSettings, PlatformSettings
-from tests.actors.ports import Books
+from tests.actors.ports import STARTED_AT_UTC, Books
 
 ROOM, MODEL, BROADCAST = "room-1", "model-1", "broadcast-1"
 MODEL_PAGE = 1
 """Session of the model's first page."""
-STARTED_AT_UTC = datetime(2026, 1, 15, 17, 0, tzinfo=UTC)
 TOY = ReportedToy(id="toy", status="1")
 NO_TOY = ReportedToy(id="toy", status=0)
 LEVELS = ReportedSettings(
@@ -148,10 +151,12 @@ class SteppedRoom:
         """All that were asked for."""
         self.held: list[PostTransfer] = []
         """Those that the ledger has yet to answer."""
-        self.stores: list[StoreBroadcast | StorePreferences] = []
+        self.stores: list[StoreBroadcast | StorePreferences | StoreRequeue] = []
         self.sent: list[tuple[int, object]] = []
         self.published: list[frames.RoomEvent] = []
         self.audit: list[TargetRecord] = []
+        self.toy_tests: list[ToyTestRecord] = []
+        self.devices_seen: list[DevicesSeen] = []
         self.finished: list[str] = []
         self.closed: dict[int, CloseCode] = {}
         self.admitted: list[int] = []
@@ -212,12 +217,13 @@ class SteppedRoom:
         follow: list[RoomMessage] = []
         for effect in effects:
             match effect:
-                case Send(session_id, frame):
+                case Send(session_id, frame) | SendToModel(session_id, frame):
                     self.sent.append((session_id, frame))
                 case Publish(event):
                     self.published.append(event)
                 case WriteAudit(records, finished):
-                    self.audit += records
+                    self.audit += [each for each in records if isinstance(each, TargetRecord)]
+                    self.toy_tests += [e for e in records if isinstance(e, ToyTestRecord)]
                     self.finished += finished
                 case Close(session_id, code):
                     self.closed[session_id] = code
@@ -237,6 +243,12 @@ class SteppedRoom:
                     self.stores.append(effect)
                     if not self.holds_answers:
                         follow.append(stored(effect))
+                case ReportDevices(seen):
+                    self.devices_seen.append(seen)
+                case StoreRequeue():
+                    self.stores.append(effect)
+                    if not self.holds_answers:
+                        follow.append(self.requeue_stored(effect))
         for message in follow:
             self.tell(message)
 
@@ -258,6 +270,19 @@ class SteppedRoom:
             assert request.event is not None
             told.append(Activate(request.event))
         return told
+
+    def requeue_stored(self, effect: StoreRequeue) -> _RequeueStored:
+        """What the database says to a first decision on a letter."""
+        [dead] = [each for each in self.audit if each.record_id == effect.letter_id]
+        requeued = Requeued(
+            letter_id=dead.record_id,
+            event=self.books.tips[dead.tip_id][1],
+            target_type=dead.target_type,
+            target_id=dead.target_id,
+            number=dead.requeue + 1,
+            requeued_at_utc=self.utc,
+        )
+        return _RequeueStored(effect.asker, effect.letter_id, requeued, None)
 
     # ---- members ----
 
@@ -314,6 +339,14 @@ class SteppedRoom:
             if (each.tip_id, each.target_id) == (tip_id, target_id) and each.state in FINAL_STATES
         ]
         return state
+
+    def dead(self, tip_id: str, target_id: str = MODEL) -> TargetRecord:
+        """The last of its records that says DEAD."""
+        return [
+            each
+            for each in self.audit
+            if (each.tip_id, each.target_id, each.state) == (tip_id, target_id, TargetState.DEAD)
+        ][-1]
 
     def is_final(self, tip_id: str, target_id: str = MODEL) -> bool:
         return any(state in FINAL_STATES for state in self.states(tip_id, target_id))

@@ -12,23 +12,29 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.ports import PendingActivation
+from actors.ports import PendingActivation, Requeued
 from actors.room import room as rules
-from actors.room.activation_queue import ActivationQueue
-from actors.room.effects import Effect
+from actors.room.activation_queue import ActivationQueue, activation_key
+from actors.room.effects import Effect, StoreRequeue
 from actors.room.messages import (
     Activate,
     Join,
     Leave,
     PlatformSettingsChanged,
+    RequeueByRequest,
     RoomMessage,
+    _RequeueStored,
 )
 from protocol import frames
 from protocol.audit import FINAL_STATES, TargetState
+from protocol.errors import ErrorCode, Refusal
 from protocol.gating import Preferences
 from protocol.tip_activated import ViewerSyncMode
-from protocol.toy_settings import PlatformSettings
+from protocol.tip_menu import TipMenuRow
+from protocol.toy_settings import PlatformSettings, QueueMode
+from protocol.vibration import level
 from tests.actors.rooms import (
+    BROADCAST,
     FREE,
     GOLD,
     LEVELS,
@@ -37,6 +43,7 @@ from tests.actors.rooms import (
     NO_TOY,
     PLAY_S,
     TOY,
+    Inbox,
     SteppedRoom,
     events,
     model_join,
@@ -49,6 +56,7 @@ EXPIRES_S = 5.0
 """A page may start a command this long after it was sent."""
 VIEWERS = ("uid-ann", "uid-bob", "uid-zoe")
 WISHES = Preferences(react_to_my_tips=True, feel_all_tips=True)
+MENU = (TipMenuRow("row", 60, level(10, 5), "A row", True, 0),)
 SETTINGS = PlatformSettings(enable_lovense=True, lovense_rate_limit_per_min=RATE)
 
 
@@ -64,7 +72,10 @@ class CheckedRoom(SteppedRoom):
         self.seen = 0
         self.events_seen = 0
         self.public: dict[str, set[str]] = defaultdict(set)
-        super().__init__(record(sync=ViewerSyncMode.VIP_ROOM_SYNC, lovense_rate_limit_per_min=RATE))
+        self.requeued: list[Requeued] = []
+        super().__init__(
+            record(sync=ViewerSyncMode.VIP_ROOM_SYNC, lovense_rate_limit_per_min=RATE, menu=MENU)
+        )
         self.state.queue = ActivationQueue(LIMIT)
 
     def tell(self, message: RoomMessage) -> list[Effect]:
@@ -92,15 +103,34 @@ class CheckedRoom(SteppedRoom):
         known = msgspec.structs.replace(
             self.record,
             pending=pending,
+            requeued=tuple(each for each in self.requeued if self._is_under_way(each)),
             broadcast=self.state.broadcast,
             platform_settings=self.state.platform,
         )
         self.state = rules.new_state(known, self.ctx, 50, 10)
-        self.state.queue = ActivationQueue(LIMIT)
+        self.state.queue = ActivationQueue(LIMIT, known.platform_settings.lovense_queue_mode)
         self.state.tips_at_ledger = len(self.held)
         self.carry_out(rules.revive(self.state, kept, list(self.joins.values()), self.ctx))
         self.carry_out(rules.restore(self.state, known, self.ctx))
         self.check()
+
+    def requeue_stored(self, effect: StoreRequeue) -> _RequeueStored:
+        """Of two decisions on one letter the first counts."""
+        if effect.letter_id in {each.letter_id for each in self.requeued}:
+            decided = Refusal(ErrorCode.DEAD_LETTER_DECIDED)
+            return _RequeueStored(effect.asker, effect.letter_id, None, decided)
+        stored = super().requeue_stored(effect)
+        assert stored.requeued is not None
+        self.requeued.append(stored.requeued)
+        return stored
+
+    def _is_under_way(self, requeued: Requeued) -> bool:
+        return not any(
+            each.state in FINAL_STATES
+            and (each.tip_id, each.target_id) == (requeued.event.tip_id, requeued.target_id)
+            and each.requeue == requeued.number
+            for each in self.audit
+        )
 
     # ---- what must hold ----
 
@@ -119,22 +149,23 @@ class CheckedRoom(SteppedRoom):
     def _check_model_toy(self, session_id: int, frame: object) -> None:
         join = self._join_of(session_id)
         if join is None or not join.is_model:
+            assert not isinstance(frame, frames.ToyTestCommand), "a test on another's toy"
             return
         if isinstance(frame, frames.ToysStopped) and frame.call is not None:
             self.taken_until_s = self.at_s
-        if not isinstance(frame, frames.Command):
+        if not isinstance(frame, frames.Command | frames.ToyTestCommand):
             return
         overlaps = frame.command_id != self.taken_by and self.at_s < self.taken_until_s - 1e-6
         assert not overlaps, "two overlapping commands to the model's toy"
         self.taken_by = frame.command_id
         self.taken_until_s = max(self.taken_until_s, self.at_s + EXPIRES_S + PLAY_S)
 
-    def model_activated(self, command: frames.Command) -> None:
+    def model_activated(self, command: frames.Command | frames.ToyTestCommand) -> None:
         """The toy began at this moment, at the latest."""
         if command.command_id == self.taken_by:
             self.taken_until_s = min(self.taken_until_s, self.at_s + PLAY_S)
 
-    def model_failed(self, command: frames.Command) -> None:
+    def model_failed(self, command: frames.Command | frames.ToyTestCommand) -> None:
         if command.command_id == self.taken_by:
             self.taken_until_s = min(self.taken_until_s, self.at_s)
 
@@ -142,15 +173,18 @@ class CheckedRoom(SteppedRoom):
         for each in self.audit:
             if each.state is TargetState.SENT and each.tip_id not in self.started:
                 self.started.add(each.tip_id)
-                self.starts_s.append((each.at_utc - self.origin_utc).total_seconds())
+                at_s = (each.at_utc - self.origin_utc).total_seconds()
+                if self.starts_s[-1:] != [at_s]:  # what starts together is one activation
+                    self.starts_s.append(at_s)
         for first, last in zip(self.starts_s, self.starts_s[RATE:], strict=False):
             assert last - first >= 60 - 1e-6, "over the rate"
         assert len(self.state.queue) <= LIMIT + 1 + self.restored, "over the bound"
 
     @property
     def restored(self) -> int:
-        """After a crash what played waits too; each crash can add one."""
-        return self.crashes
+        """After a crash what played waits too; each crash can add one. What an admin requeues
+        finds its place, too."""
+        return self.crashes + len(self.requeued)
 
     crashes = 0
 
@@ -160,7 +194,7 @@ class CheckedRoom(SteppedRoom):
 
     def _check_finals(self) -> None:
         finals = Counter(
-            (each.tip_id, each.target_id, each.target_type)
+            (each.tip_id, each.target_id, each.target_type, each.requeue)
             for each in self.audit
             if each.state in FINAL_STATES
         )
@@ -170,7 +204,11 @@ class CheckedRoom(SteppedRoom):
     def _check_counts(self) -> None:
         state = self.state
         assert state.tips_at_ledger == len(self.held)
+        under_way = {activation_key(r.event.tip_id, r.letter_id) for r in self.requeued}
         for tip_id, unfinished in state.unfinished.items():
+            if tip_id in under_way:
+                assert unfinished.targets_open == 1
+                continue
             event = self.books.tips[tip_id][1]
             closed = {
                 (each.target_type, each.target_id)
@@ -179,9 +217,7 @@ class CheckedRoom(SteppedRoom):
             }
             assert unfinished.targets_open == len(event.routing.targets) - len(closed)
             assert unfinished.targets_open > 0
-        assert {each.activation.tip_id for each in state.outstanding.values()} <= set(
-            state.unfinished
-        )
+        assert {each.activation.key for each in state.outstanding.values()} <= set(state.unfinished)
         assert not set(state.unfinished) & set(state.finished)
         assert state.flags == {each.user_id: each.flags() for each in state.viewers.values()}
 
@@ -222,9 +258,13 @@ special = st.one_of(
     st.tuples(st.just("viewer_page"), viewer, st.sampled_from(("leave", "join", "toy", "no_toy"))),
     st.tuples(st.just("tier"), viewer, st.sampled_from((FREE, GOLD))),
     st.tuples(st.just("wish"), viewer, st.booleans()),
+    st.tuples(st.just("try")),
+    st.tuples(st.just("answer_try"), st.sampled_from(("activated", "accepted", "failed"))),
+    st.tuples(st.just("requeue")),
     st.tuples(st.just("stop"), st.sampled_from(("model", *VIEWERS))),
     st.tuples(st.just("resume")),
     st.tuples(st.just("kill"), st.booleans()),
+    st.tuples(st.just("mode"), st.sampled_from(QueueMode)),
     st.tuples(st.just("hold"), st.booleans()),
     st.tuples(st.just("ledger"), st.booleans()),
     st.tuples(st.just("end")),
@@ -237,6 +277,9 @@ special = st.one_of(
 episode = st.lists(st.one_of(plain, plain, plain, special), min_size=5, max_size=25)
 
 
+METHODS = {"model_page": "model", "viewer_page": "viewer", "try": "try_row"}
+
+
 class Play:
     """Carries out operations; what makes no sense at the moment does nothing."""
 
@@ -244,6 +287,7 @@ class Play:
         self.room = CheckedRoom()
         self.sessions = iter(range(10, 10_000))
         self.tips = 0
+        self.settings = SETTINGS
         self.model_session = 0
         self._model("same")
         self._model("report")
@@ -252,7 +296,7 @@ class Play:
             self._viewer(user_id, "toy")
 
     def run(self, name: str, *args: Any) -> None:
-        getattr(self, "_" + {"model_page": "model", "viewer_page": "viewer"}.get(name, name))(*args)
+        getattr(self, "_" + METHODS.get(name, name))(*args)
 
     def _session(self, user_id: str) -> int | None:
         found = self.room.state.viewers.get(user_id)
@@ -288,6 +332,26 @@ class Play:
             elif open_before and kind == "failed":
                 self.room.model_failed(commands[-1])
             getattr(self.room, kind)(page.session_id, commands[-1])
+
+    def _try_row(self) -> None:
+        if self.room.state.model_page is not None:
+            self.room.ask(self.room.state.model_page.session_id, frames.ToyTest, row_id="row")
+
+    def _answer_try(self, kind: str) -> None:
+        page, test = self.room.state.model_page, self.room.state.toy_test
+        if page is None or test is None:
+            return
+        tests = [each for _, each in self.room.sent if isinstance(each, frames.ToyTestCommand)]
+        assert tests[-1].command_id == test.command_id
+        if kind == "activated":
+            self.room.model_activated(tests[-1])
+        getattr(self.room, kind)(page.session_id, tests[-1])
+
+    def _requeue(self) -> None:
+        dead = [each for each in self.room.audit if each.state is TargetState.DEAD]
+        if dead and not self.room.holds_answers:
+            letter = dead[len(self.room.requeued) % len(dead)].record_id
+            self.room.tell(RequeueByRequest(Inbox(), letter, BROADCAST, "boss", "again"))
 
     def _viewer_answer(self, user_id: str, kind: str) -> None:
         session = self._session(user_id)
@@ -347,9 +411,14 @@ class Play:
             self.room.ask(self.room.state.model_page.session_id, frames.ResumeToys)
 
     def _kill(self, on: bool) -> None:
-        self.room.tell(
-            PlatformSettingsChanged(msgspec.structs.replace(SETTINGS, enable_lovense=not on))
-        )
+        self._change(enable_lovense=not on)
+
+    def _mode(self, mode: QueueMode) -> None:
+        self._change(lovense_queue_mode=mode)
+
+    def _change(self, **settings: Any) -> None:
+        self.settings = msgspec.structs.replace(self.settings, **settings)
+        self.room.tell(PlatformSettingsChanged(self.settings))
 
     def _hold(self, held: bool) -> None:
         self.room.holds_answers = held
@@ -420,8 +489,15 @@ def test_every_room_keeps_its_promises(episodes: list[list[tuple[Any, ...]]]) ->
     assert room.state.outstanding == {}
     assert room.put_away
     assert sorted(room.finished) == sorted(room.books.tips)
+    finals = {
+        (each.tip_id, each.target_id, each.requeue)
+        for each in room.audit
+        if each.state in FINAL_STATES
+    }
     for event in events(room):
         for target in event.routing.targets:
-            room.final(event.tip_id, target.owner_id)
+            assert (event.tip_id, target.owner_id, 0) in finals
+    for each in room.requeued:
+        assert (each.event.tip_id, each.target_id, each.number) in finals
     assert sum(amount for _, amount in room.books.entries.values()) == 0
     assert MODEL not in room.state.viewers

@@ -99,7 +99,9 @@ class Site:
         problem for every error."""
         place = {"room_id": ROOM, "model_id": MODEL, "tip_id": "none"}
         place |= {"user_id": "alex", "hold_id": "none", "account_id": "revenue"}
-        place |= {"webhook_id": "none", "seq": "1", **ids}
+        place |= {"webhook_id": "none", "seq": "1"}
+        place |= {"row_id": "none", "pattern_id": "none", "record_id": "none", "device_id": "none"}
+        place |= ids
         if who is not None:
             bearer = self.demo_token(who)
         headers = {} if bearer is None else {"Authorization": f"Bearer {bearer}"}

@@ -306,9 +306,9 @@ def test_refunds_of_one_tip_at_the_same_time_find_their_order(site: Site) -> Non
     assert balance(site, f"user:{user_id}") == 100
 
 
-def test_an_admin_may_refund_and_it_is_logged_with_the_reason(site: Site) -> None:
+def test_an_admin_may_refund_and_it_is_logged_with_who(site: Site) -> None:
     tip_id = tip(site, new_user(site, 10), 10)
-    body = {"refundId": new_id("refund"), "tipId": tip_id, "tokens": 10, "reason": "by mistake"}
+    body = {"refundId": new_id("refund"), "tipId": tip_id, "tokens": 10}
     for _ in range(2):
         answer = site.request("POST", "/ledger/refunds", bearer=ADMIN, json=body)
         assert answer.status_code == 200
@@ -317,7 +317,7 @@ def test_an_admin_may_refund_and_it_is_logged_with_the_reason(site: Site) -> Non
         for each in site.server.log
         if each.get("event") == "tip_refunded" and each["tip_id"] == tip_id
     ]
-    assert (line["who"], line["reason"]) == ("boss", "by mistake")
+    assert line["who"] == "boss"
 
 
 # ---- accounts ----------------------------------------------------------------------------------
@@ -345,8 +345,10 @@ def test_members_see_their_own_accounts_alone(site: Site) -> None:
     viewer, model = token("viewer", user_id), token("model", MODEL)
     for path in ("/ledger/accounts/{account_id}", "/ledger/accounts/{account_id}/entries"):
         for bearer, account_id in ((viewer, f"user:{user_id}"), (model, f"model:{MODEL}")):
-            ids = {"account_id": account_id}
-            assert site.request("GET", path, bearer=bearer, ids=ids).status_code == 200
+            answer = site.request("GET", path, bearer=bearer, ids={"account_id": account_id})
+            assert answer.status_code == 200
+            for entry in answer.json().get("entries", ()):
+                assert set(entry) == {"seq", "kind", "amount", "balanceAfter", "createdAt"}
         for bearer in (viewer, model):
             for account_id in ("user:alex", "user:nobody", "model:nobody", "revenue", "escrow"):
                 answer = site.request("GET", path, bearer=bearer, ids={"account_id": account_id})
@@ -499,7 +501,6 @@ PUT_MODEL: Final = ("PUT", "/models/{model_id}", A_MODEL)
         (POST_REFUND, {"tokens": 0}, "tokens"),
         (POST_REFUND, {"tipId": "a b"}, "tipId"),
         (POST_REFUND, {"refundId": 7}, "refundId"),
-        (POST_REFUND, {"reason": "nul\0"}, "reason"),
         (PUT_USER, {"username": ""}, "username"),
         (PUT_USER, {"username": "x" * 65}, "username"),
         (PUT_USER, {"username": "two\nlines"}, "username"),

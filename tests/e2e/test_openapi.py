@@ -4,13 +4,15 @@ sent, the answer is one that the document names, and looks as it says."""
 import copy
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Final
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
 
 from server.auth import Role
 from tests.e2e.members import WebsocketsSocket
@@ -21,6 +23,30 @@ pytestmark = pytest.mark.slow  # some thousand requests to a real server
 
 ENDLESS: Final = {"GET /events"}
 """Streams of server-sent events: a reader that waits for their end waits for ever."""
+
+OF_ONE_MODEL: Final = {
+    f"{method} /lovense/{path}"
+    for method, path in [
+        ("GET", "tip-menu"),
+        ("POST", "tip-menu"),
+        ("PUT", "tip-menu/{row_id}"),
+        ("DELETE", "tip-menu/{row_id}"),
+        ("PUT", "tip-menu/reorder"),
+        ("GET", "tip-menu/coverage"),
+        ("GET", "patterns"),
+        ("POST", "patterns"),
+        ("PUT", "patterns/{pattern_id}"),
+        ("DELETE", "patterns/{pattern_id}"),
+    ]
+}
+FIRST: Final = {"PUT /lovense/tip-menu/reorder"}
+"""Its example names every row of the menu: the others add and remove some."""
+REMOVING: Final = {
+    "DELETE /lovense/tip-menu/{row_id}",
+    "DELETE /lovense/patterns/{pattern_id}",
+    "DELETE /lovense/devices/{device_id}",
+}
+"""The others' examples need what these take away."""
 
 ON_AIR: Final = {"DELETE /rooms/{room_id}/broadcast", "POST /rooms/{room_id}/broadcast"}
 """The others' examples need the broadcast: what ends it comes after them."""
@@ -45,6 +71,10 @@ ALSO_ACCEPTED: Final = {
     "PATCH /webhooks/{webhook_id}": 422,
     # Not beyond the newest event.
     "POST /webhooks/{webhook_id}/replay": 422,
+    # Nor that a window ends after it begins.
+    "GET /lovense/activations/stats": 422,
+    # So does who must name the model.
+    **dict.fromkeys(OF_ONE_MODEL, 422),
 }
 
 NEEDS_A_FAILURE: Final = {"POST /webhooks/{webhook_id}/deliveries/{seq}/redeliver"}
@@ -103,7 +133,20 @@ def bodies(site: Site, tip_id: str) -> dict[str, Any]:
     """What each operation says yes to while the demo's room is live: random bodies hardly ever
     name a running broadcast. One that is missing here shows as an operation without a success."""
     reason = {"reason": "a check of all operations"}
+    menu = site.request("GET", "/lovense/tip-menu", "model").json()["rows"]
+    pattern = {"name": "Tide", "pattern": {"values": [1, 20], "intervalMs": 250}}
+    row = {
+        "tipAmount": 4_321,
+        "vibration": {"type": "LEVEL", "strength": 5, "durationSec": 3},
+        "description": "An example",
+        "active": True,
+    }
     return {
+        "POST /lovense/tip-menu": row,
+        "PUT /lovense/tip-menu/{row_id}": row | {"tipAmount": 4_322},
+        "PUT /lovense/tip-menu/reorder": {"rowIds": [each["rowId"] for each in menu]},
+        "POST /lovense/patterns": pattern,
+        "PUT /lovense/patterns/{pattern_id}": pattern,
         "POST /demo/tokens": {"as": VIEWER},
         "POST /rooms/{room_id}/tips": {
             "tipId": new_tip_id(),
@@ -126,6 +169,11 @@ def bodies(site: Site, tip_id: str) -> dict[str, Any]:
         "POST /webhooks/{webhook_id}/replay": {"after": 0},
         "PUT /users/{user_id}": {"username": VIEWER, "membershipTier": "VIP_PLATINUM"},
         "PUT /models/{model_id}": {"displayName": "Ruby Rain", "roomId": ROOM},
+        "POST /admin/lovense/dead-letters/{record_id}/requeue": {"note": "a check"},
+        "POST /admin/lovense/dead-letters/{record_id}/dismiss": {"note": "a check"},
+        "POST /lovense/test-activation": {"rowId": menu[0]["rowId"]},
+        "POST /lovense/devices/pair": {"toyId": "an-example"},
+        "PUT /lovense/devices/{device_id}": {"maxStrength": 20},
     }
 
 
@@ -137,31 +185,71 @@ def new_webhook(site: Site) -> str:
     return webhook_id
 
 
-def with_examples(site: Site, tip_id: str, role: Role | None = None) -> dict[str, Any]:
+def new_letter(site: Site, tip_id: str) -> str:
+    """The recordId of a dead letter, as if a page had not answered to a tip."""
+    [letter] = site.query(
+        """INSERT INTO dead_letters (record_id, tip_id, room_id, target_type, target_id, requeue,
+                                     attempts, reason, died_at)
+        SELECT gen_random_uuid(), $1, $2, 'MODEL_TOY', $3, count(*), 3, 'no_answer', now()
+        FROM dead_letters RETURNING record_id::text""",
+        tip_id,
+        ROOM,
+        MODEL,
+    )
+    return str(letter["record_id"])
+
+
+def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str, Any]:
     """The server's own document, with ids and bodies of the demo as examples."""
     document = copy.deepcopy(site.document)
-    account = f"model:{MODEL}" if role is Role.MODEL else f"user:{VIEWER}"
     place = {
         "room_id": ROOM,
         "model_id": MODEL,
+        "modelId": MODEL,
         "tip_id": tip_id,
         "user_id": VIEWER,
-        "account_id": account,
+        "account_id": f"model:{MODEL}" if role is Role.MODEL else f"user:{VIEWER}",
         "webhook_id": new_webhook(site),
         "seq": "1",
     }
+    place |= new_menu(site)
+    if role in (Role.MODEL, Role.VIEWER):
+        body = {"toyId": "an-example"}
+        paired = site.request("POST", "/lovense/devices/pair", bearer=WHO[role], json=body)
+        place["device_id"] = paired.json()["deviceId"]
     deleted = new_webhook(site)
     fed = bodies(site, tip_id)
     for name, operation in operations(document).items():
         ids = place | {"hold_id": HELD.get(name, "")}
         if name == "DELETE /webhooks/{webhook_id}":
             ids["webhook_id"] = deleted
+        if "{record_id}" in name:
+            ids["record_id"] = new_letter(site, tip_id)
         for parameter in operation["parameters"]:
             if parameter["name"] in ids:
                 parameter["example"] = ids[parameter["name"]]
         if name in fed:
             operation["requestBody"]["content"]["application/json"]["example"] = fed[name]
     return document
+
+
+def new_menu(site: Site) -> dict[str, str]:
+    """The ids of a row and a pattern, with nothing beside them that an earlier run has left."""
+    vibration = {"type": "LEVEL", "strength": 5, "durationSec": 3}
+    row = {"tipAmount": 4_320, "vibration": vibration, "description": "A row", "active": True}
+    pattern = {"name": "Tide", "pattern": {"values": [1, 20], "intervalMs": 250}}
+    ids = {}
+    for kind, path, body in [
+        ("row", "/lovense/tip-menu", row),
+        ("pattern", "/lovense/patterns", pattern),
+    ]:
+        name = f"{kind}_id"
+        for left in site.request("GET", path, "model").json()[f"{kind}s"]:
+            site.request("DELETE", f"{path}/{{{name}}}", "model", ids={name: left[f"{kind}Id"]})
+        added = site.request("POST", path, "model", json=body)
+        assert added.status_code == 200, added.text
+        ids[name] = added.json()[f"{kind}Id"]
+    return ids
 
 
 def go_live(site: Site) -> None:
@@ -173,6 +261,26 @@ def go_live(site: Site) -> None:
         body = {"lovenseMode": "EXTENSION"}
         started = site.request("POST", "/rooms/{room_id}/broadcast", "model", json=body)
         assert started.status_code == 200, started.text
+
+
+@contextmanager
+def model_with_toy(site: Site) -> Iterator[None]:
+    """Without her page there is nothing to test. Takes whatever the room sends."""
+    with site.socket() as member:
+        member.join(WHO[Role.MODEL], integration="EXTENSION", pageId="page-of-examples")
+        site.report(member)
+        member.ask("resumeToys")
+        assert isinstance(member.socket, WebsocketsSocket)
+        reader = Thread(target=_take_all, args=(member.socket.connection,))
+        reader.start()
+        yield
+    reader.join()
+
+
+def _take_all(connection: ClientConnection) -> None:
+    """A broadcast on the other integration closes her page."""
+    with suppress(ConnectionClosed):
+        deque(connection, 0)
 
 
 @contextmanager
@@ -213,8 +321,12 @@ def run_as(own_site: Site) -> Callable[[Role], Report]:
         sending = partial(
             run, document, own_site.server.http_url, bearer=WHO[role], also_accepted=ALSO_ACCEPTED
         )
-        with viewer_with_toy(own_site):
-            return sending(may - ON_AIR) + sending(may & ON_AIR)
+        with viewer_with_toy(own_site), model_with_toy(own_site):
+            report = Report()
+            for names in (FIRST, may - FIRST - REMOVING - ON_AIR, REMOVING, ON_AIR):
+                if may & names:
+                    report += sending(may & names)
+            return report
 
     return running
 

@@ -93,6 +93,7 @@ CLIENT_FRAMES: dict[str, ClientFrame] = {
     "resumeToys": frames.ResumeToys(9),
     "startBroadcast": frames.StartBroadcast(10, LovenseMode.EXTENSION),
     "endBroadcast": frames.EndBroadcast(2**53 - 1),
+    "testActivation": frames.ToyTest(11, "row-1"),
 }
 
 SERVER_FRAMES: dict[str, ServerFrame] = {
@@ -121,6 +122,10 @@ SERVER_FRAMES: dict[str, ServerFrame] = {
     "command to a viewer": frames.Command(
         "command-2", "tip-0001", 2, VIBRATE, duration_sec=5, expires_at=1_782_954_935_000
     ),
+    "testCommand": frames.ToyTestCommand(
+        "test-1", RECEIVE_TIP, duration_sec=5, expires_at=1_782_954_935_000
+    ),
+    "deviceWarning": frames.DeviceWarning("device-1", "Lush", "battery", 15),
     "stop": frames.ToysStopped(VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))),
     "stop without a call": frames.ToysStopped(None),
     "queueChanged": frames.QueueChanged(2, "tip-0001", False, 3.5),

@@ -152,14 +152,14 @@ def toy(**reported: Any) -> Toy:
 
 def test_toy_of_each_integration() -> None:
     assert toy(name="Lush", type="lush", status="on", version="30", battery="80") == Toy(
-        "t1", "Lush", "lush", "", connected=True, battery=80
+        "t1", "Lush", "lush", "", connected=True, battery=80, firmware="30"
     )
     assert toy(name="nora", type="Nora", nickName="N", status=1, battery=100) == Toy(
         "t1", "nora", "nora", "N", connected=True, battery=100
     )
     assert toy(
         name="Max 2", toyType="max", nickname="M", hVersion="2", fVersion=300, connected=True
-    ) == Toy("t1", "Max 2", "max", "M", connected=True, battery=None)
+    ) == Toy("t1", "Max 2", "max", "M", connected=True, battery=None, firmware="300")
     assert toy() == Toy("t1", "t1", "", "", connected=False, battery=None)
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.codec import field_path
-from protocol.tip_activated import ItemType
-from protocol.tip_menu import TipMenuRow, resolve_item
+from protocol.tip_activated import AMOUNT_MAX, ItemType
+from protocol.tip_menu import TipMenuRow, priority_of, resolve_item
 from protocol.toy_settings import ModelSettings, PlatformSettings
 from protocol.vibration import PresetName, Vibration, VibrationType, level
 
@@ -166,3 +166,33 @@ def test_bad_row_is_refused_with_its_path(change: dict[str, Any], path: str) -> 
     with pytest.raises(msgspec.ValidationError) as caught:
         msgspec.convert(GOOD | change, TipMenuRow)
     assert field_path(caught.value) == path
+
+
+# ---- priority ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("amount", "priority"), [(1, 1), (2, 2), (10, 4), (100, 8), (1_000, 12), (AMOUNT_MAX, 20)]
+)
+def test_priority_by_amount(amount: int, priority: int) -> None:
+    assert priority_of(amount, "tip", ()) == priority
+
+
+@given(st.integers(1, AMOUNT_MAX), st.integers(1, AMOUNT_MAX))
+def test_more_tokens_are_never_less_important(one: int, other: int) -> None:
+    low, high = sorted((one, other))
+    assert 1 <= priority_of(low, "tip", ()) <= priority_of(high, "tip", ()) <= 20
+
+
+def test_priority_by_the_row() -> None:
+    first = msgspec.structs.replace(row(50), priority=19)
+    assert priority_of(50, "row-50", (row(10), first)) == 19
+    assert priority_of(50, "row-10", (row(10), first)) == priority_of(50, "tip", ())
+
+
+@pytest.mark.parametrize("priority", [0, 21])
+def test_a_priority_out_of_range_is_named(priority: int) -> None:
+    wire = msgspec.to_builtins(row(50)) | {"priority": priority}
+    with pytest.raises(msgspec.ValidationError) as error:
+        msgspec.convert(wire, TipMenuRow)
+    assert field_path(error.value) == "priority"

@@ -98,8 +98,6 @@ def test_model_change() -> None:
         ("lovenseRateLimitPerMin", 0),
         ("lovenseRateLimitPerMin", 601),
         ("lovenseQueueMode", "lifo"),
-        ("lovenseQueueMode", "priority"),
-        ("lovenseQueueMode", "batch"),
         ("lovenseQueueMode", []),
         ("lovenseMinTipForActivation", 0),
         ("lovenseMinTipForActivation", 100_000),

@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.codec import field_path
-from protocol.vibration import Pattern, PresetName, Vibration, VibrationType, cap, level
+from protocol.vibration import (
+    DURATION_S_MAX,
+    Pattern,
+    PresetName,
+    Vibration,
+    VibrationType,
+    cap,
+    level,
+    merge,
+)
 
 LEVEL = {
     "type": "LEVEL",
@@ -116,3 +125,40 @@ def test_cap(wanted_s: int, longest_s: int, got_s: int) -> None:
     for value in (LEVEL, PRESET, PATTERN):
         wanted = read(value | {"durationSec": wanted_s})
         assert cap(wanted, longest_s) == read(value | {"durationSec": got_s})
+
+
+# ---- several as one ----------------------------------------------------------------------------
+
+WAVE = Vibration(VibrationType.PRESET, None, 8, PresetName.WAVE, None)
+RISING = Vibration(VibrationType.PATTERN, None, 4, None, Pattern((0, 20), 200))
+
+
+@pytest.mark.parametrize(
+    ("together", "merged"),
+    [
+        ([level(5, 3)], level(5, 3)),
+        ([level(5, 3), level(16, 4), level(9, 2)], level(16, 9)),
+        ([level(10, 3), WAVE, RISING], level(10, 15)),  # all count as 10: the first of equals
+        ([level(9, 3), WAVE], msgspec.structs.replace(WAVE, duration_sec=11)),
+        ([RISING, level(9, 1)], msgspec.structs.replace(RISING, duration_sec=5)),
+        ([level(1, 20), level(2, 20)], level(2, 30)),
+    ],
+)
+def test_merge(together: list[Vibration], merged: Vibration) -> None:
+    assert merge(together, 30) == merged
+
+
+@given(
+    st.lists(st.builds(level, st.integers(0, 20), st.integers(1, 3600)), min_size=1, max_size=300),
+    st.integers(1, DURATION_S_MAX),
+)
+def test_a_merge_is_bounded_and_never_endless(together: list[Vibration], longest_s: int) -> None:
+    merged = merge(together, longest_s)
+    assert 1 <= merged.duration_sec <= longest_s
+    assert merged.strength == max(each.strength or 0 for each in together)
+    assert read(msgspec.to_builtins(merged)) == merged
+
+
+def test_nothing_merges_into_nothing() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        merge([], 30)

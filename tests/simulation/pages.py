@@ -66,6 +66,8 @@ class Page:
         self.toy = toy
         self.honest = False
         """Answers every command, and soon."""
+        self.unheard_until_s = float("-inf")
+        """Its answers are lost, while its toy runs."""
         self.connected = False
         self.session_id = 0
         self.asked: dict[str, tuple[str, int]] = {}
@@ -184,7 +186,8 @@ class Page:
             self._answer(session_id, frames.CommandActivated(command_id))
 
     def _answer(self, session_id: int, frame: Any) -> None:
-        if session_id == self.session_id:
+        unheard = not self.honest and trio.current_time() < self.unheard_until_s
+        if session_id == self.session_id and not unheard:
             self._tell(frame)
 
 

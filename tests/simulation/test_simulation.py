@@ -60,6 +60,7 @@ def test_the_runs_have_faults_and_effects_worth_checking() -> None:
     assert sum(len(world.database.books.tips) for world in worlds) >= 80
     states = {each.state for world in worlds for each in world.database.audit}
     assert len(states) >= 7, states
+    assert any(each.requeue for world in worlds for each in world.database.audit)
 
 
 @pytest.mark.slow  # two whole runs

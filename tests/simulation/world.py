@@ -28,13 +28,15 @@ from actors.audit_writer import AuditWriter
 from actors.consumers.relay import run_relay
 from actors.ledger import LedgerActor
 from actors.ports import SessionId, StoreUnavailable
-from actors.room.messages import Join, PlatformSettingsChanged
+from actors.room.actor import RoomActor
+from actors.room.messages import Join, PlatformSettingsChanged, RequeueByRequest
+from actors.runtime.ask import Ask
 from protocol import frames
-from protocol.audit import FINAL_STATES
+from protocol.audit import FINAL_STATES, TargetState
 from protocol.errors import ERRORS, CloseCode
 from protocol.gating import Preferences
 from protocol.tip_activated import ViewerSyncMode
-from protocol.toy_settings import PlatformSettings
+from protocol.toy_settings import PlatformSettings, QueueMode
 from tests.actors.house import House, Relay, open_house
 from tests.actors.ports import REVENUE, Books, Database, Sockets
 from tests.actors.rooms import BROADCAST, FREE, GOLD, model_join, record, viewer_join
@@ -105,7 +107,9 @@ class World:
                     record(
                         sync=self.rng.choice(list(ViewerSyncMode)), room_id=room, model_id=model
                     ),
-                    platform_settings=ON,
+                    platform_settings=msgspec.structs.replace(
+                        ON, lovense_queue_mode=self.rng.choice(list(QueueMode))
+                    ),
                 )
                 for room, model in ROOMS.items()
             ],
@@ -322,9 +326,30 @@ class World:
                 rng.choice(rooms).tell_always(NONSENSE)
             elif drawn < 0.8:
                 self._switch(rng.random() < 0.5)
+            else:
+                unheard_until_s = trio.current_time() + rng.uniform(10.0, 60.0)
+                rng.choice(self.pages).unheard_until_s = unheard_until_s
+            for room in rooms:
+                self._requeue(room)
+
+    def _requeue(self, room: RoomActor) -> None:
+        """An admin has a dead target of the room's sent again."""
+        dead = [
+            each
+            for each in self.database.audit
+            if (each.room_id, each.state) == (room.room_id, TargetState.DEAD)
+        ]
+        if dead:
+            letter = self.rng.choice(dead)
+            ask: Ask[object] = Ask()
+            room.tell_always(
+                RequeueByRequest(ask, letter.record_id, BROADCAST, "admin", "a second chance")
+            )
 
     def _switch(self, on: bool) -> None:
-        settings = msgspec.structs.replace(ON, enable_lovense=on)
+        settings = msgspec.structs.replace(
+            ON, enable_lovense=on, lovense_queue_mode=self.rng.choice(list(QueueMode))
+        )
         for room_id, known in self.database.rooms.items():
             self.database.rooms[room_id] = msgspec.structs.replace(
                 known, platform_settings=settings
@@ -343,6 +368,8 @@ class World:
             page.honest = True
         for _ in range(20):
             await trio.sleep(10)
+            for room in self._house.rooms if self._house is not None else ():
+                self._requeue(room)
             for page in self.pages:
                 self._connect(page)
             for page in self.models:
@@ -403,15 +430,19 @@ class World:
         # After a commit whose answer was lost the same records are written again.
         distinct = {msgspec.msgpack.encode(each): each for each in self.database.audit}.values()
         finals = Counter(
-            (each.tip_id, each.target_type, each.target_id)
+            (each.tip_id, each.target_type, each.target_id, each.requeue)
             for each in distinct
             if each.state in FINAL_STATES
         )
         yield from (f"{key} has {n} final states" for key, n in finals.items() if n != 1)
         for tip_id, (_, event, _) in self.database.books.tips.items():
-            ended = sum(key[0] == tip_id for key in finals)
+            ended = sum(key[0] == tip_id and key[3] == 0 for key in finals)
             if ended != max(1, len(event.routing.targets)):
                 yield f"{tip_id} has {ended} final targets of {len(event.routing.targets)}"
+        for _, requeued in self.database.decisions.values():
+            tip_id, number = requeued.event.tip_id, requeued.number
+            if (tip_id, requeued.target_type, requeued.target_id, number) not in finals:
+                yield f"{tip_id} was requeued and has not ended"
         for page in self.models:
             yield from (f"{page.user_id}'s toy: {each} overlaps" for each in page.toy.overlaps)
 

@@ -112,7 +112,7 @@ async def test_one_broadcast_at_a_time(room: Store) -> None:
 async def test_a_tip_menu_is_replaced_whole(room: Store) -> None:
     rows = [
         TipMenuRow("a", 10, level(5, 3), "Hello", True, 1),
-        TipMenuRow("b", 20, level(9, 3), "Again", True, 0),
+        TipMenuRow("b", 20, level(9, 3), "Again", True, 0, priority=7),
         TipMenuRow("c", 20, level(9, 3), "Resting", False, 2),
     ]
     await room.rooms.save_tip_menu("model-1", rows[:1])
@@ -139,6 +139,7 @@ async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
     sent = record(
         "a",
         TargetState.SENT,
+        merged_into="c",
         attempt=1,
         call={"function": "x", "args": [1, "y"]},
         fit={"exact": True},

@@ -9,6 +9,7 @@ import pytest
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from actors.ports import UserRecord
 from actors.transfers import Outcome, Settled, Settlement
@@ -161,9 +162,13 @@ async def test_an_amount_that_is_no_tip_is_refused(funded: Store, amount: int) -
     assert outcome == Refusal(ErrorCode.INVALID_FIELD, "amount")
 
 
-async def test_an_event_that_says_something_else_is_a_bug(funded: Store) -> None:
-    with pytest.raises(ValueError, match="do not say the same"):
-        await funded.ledger.post([msgspec.structs.replace(tip("t-1"), amount=11)])
+async def test_an_event_that_says_something_else_is_a_bug_and_fails_alone(funded: Store) -> None:
+    bad = msgspec.structs.replace(tip("t-1"), amount=11)
+    with capture_logs() as logs:
+        outcomes = await funded.ledger.post([tip("t-0"), bad, tip("t-2")])
+    assert brief(outcomes) == [(90, True), ErrorCode.INTERNAL, (80, True)]
+    assert [each["event"] for each in logs] == ["transfer_contradicts_itself"]
+    await check_books(funded)
 
 
 async def test_a_repeat_is_answered_when_the_wallet_is_empty(funded: Store) -> None:

@@ -1,6 +1,5 @@
 /** The simulated product's own settings: which amount moves the toy how. */
 import { html } from "../vendor/lit-html/lit-html.js";
-import { live } from "../vendor/lit-html/directives/live.js";
 
 const FIELDS = [
   { field: "min", label: "from", low: 1, high: 99_999 },
@@ -49,6 +48,7 @@ export function levelsCard(levels) {
   `;
 }
 
+/** Not `live`: what she is typing must not be put back by whatever else happens on the page. */
 function row(levels, name, level) {
   const number = name.slice("level".length);
   return html`
@@ -62,7 +62,7 @@ function row(levels, name, level) {
               aria-label=${`Level ${number} ${label}`}
               min=${low}
               max=${high}
-              .value=${live(String(level[field]))}
+              .value=${String(level[field])}
               @change=${({ target }) => {
                 if (target.reportValidity() && target.value !== "")
                   levels.set(name, field, target.valueAsNumber);

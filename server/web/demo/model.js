@@ -5,8 +5,9 @@ import { TiproomClient } from "../sdk/client.js";
 import { CLOSES } from "../sdk/codes.js";
 import { CommandRunner } from "../sdk/commands.js";
 import { broadcastCard } from "./broadcast_card.js";
+import { CoverageCard } from "./coverage_card.js";
 import { levelsCard } from "./levels_card.js";
-import { chosenIntegration, startToys, switchTo } from "./model_toys.js";
+import { openModelToys, reopen } from "./model_toys.js";
 import {
   Feed,
   alertBox,
@@ -18,6 +19,7 @@ import {
   showStartFailure,
   viewersPill,
 } from "./page.js";
+import { announceRealToys, failureNotice, toyList } from "./real_toys.js";
 import { openSession, pageId } from "./session.js";
 import { syncCard } from "./sync_card.js";
 import { aboutSeconds, integrationName } from "./words.js";
@@ -27,9 +29,11 @@ const NO_STOP =
   "to its end. Switch it off at the toy or in the app. Nothing new starts.";
 
 async function start() {
-  const integration = chosenIntegration();
-  const { socketUrl, roomId, fetchCredentials, patch } = await openSession("model");
-  const { toy, levels, player, adapter } = await startToys(integration, roomId);
+  const { socketUrl, fetchCredentials, get, patch } = await openSession("model");
+  const { adapter, failure, settingsUrl, simulator } = await openModelToys(get);
+  const { integration } = adapter;
+  if (simulator === null) announceRealToys();
+  let toys = await adapter.toys();
   const client = new TiproomClient({
     url: socketUrl,
     fetchCredentials,
@@ -49,6 +53,16 @@ async function start() {
   let alertText = null;
 
   const refresh = page(template);
+  const coverage = new CoverageCard({
+    read: () => get("/lovense/tip-menu/coverage"),
+    changed: refresh,
+    use:
+      simulator &&
+      ((proposed) =>
+        simulator.levels.replace(
+          Object.fromEntries(proposed.map(({ name, ...level }) => [name, { ...level, rLevel: 0 }])),
+        )),
+  });
   const say = (text) => {
     alertText = text;
     refresh();
@@ -58,6 +72,9 @@ async function start() {
     return client.request(frame).catch((error) => say(error.message));
   };
 
+  /** What a real toy does now, no product tells. */
+  const mayPlay = () => simulator?.toy.playing ?? failure === null;
+
   const stop = async () => {
     // The whole room is told now, or as soon as it can be; her own toy waits for nobody, and
     // nothing that waits here starts any more.
@@ -65,7 +82,7 @@ async function start() {
     client.request({ type: "stopToys" }, { resend: true }).catch((error) => say(error.message));
     const call = await adapter.stopCall(client.room?.modelDisplayName ?? "model");
     runner.stop(call);
-    if (call === null && toy.playing) say(NO_STOP);
+    if (call === null && mayPlay()) say(NO_STOP);
     else if (state !== "online") {
       say("Not connected: your own toy was stopped, the others follow with the connection.");
     }
@@ -73,7 +90,7 @@ async function start() {
   const end = () => ask({ type: "endBroadcast" });
   const goLive = async (mode) => {
     const started = await ask({ type: "startBroadcast", lovenseMode: mode });
-    if (started !== undefined && mode !== integration) switchTo(mode);
+    if (started !== undefined && mode !== integration) reopen();
   };
 
   const chooseSyncMode = async (viewerSyncMode) => {
@@ -90,14 +107,32 @@ async function start() {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && !event.repeat) stop();
   });
-  adapter.addEventListener("toysChanged", ({ detail }) => client.reportToys(detail));
+  adapter.addEventListener("toysChanged", ({ detail }) => {
+    toys = detail;
+    client.reportToys(detail);
+    refresh();
+  });
   adapter.addEventListener("settingsChanged", ({ detail }) => client.reportSettings(detail));
-  for (const source of [toy, levels]) source.addEventListener("change", refresh);
-  player.addEventListener("queue", refresh);
+  if (simulator !== null) {
+    const { toy, levels, player } = simulator;
+    for (const source of [toy, levels]) source.addEventListener("change", refresh);
+    player.addEventListener("queue", refresh);
+  }
   for (const type of ["status", "snapshot", "roomChanged", "presenceChanged", "selfChanged"]) {
     client.addEventListener(type, refresh);
   }
   client.addEventListener("roomChanged", () => (askedSyncMode = null));
+  // The server has heard of her settings: now it can say what comes of them.
+  client.addEventListener("modelToysChanged", () => coverage.reload());
+  let options = "";
+  client.addEventListener("roomChanged", ({ detail }) => {
+    if (options !== (options = JSON.stringify(detail.room.tipOptions))) coverage.reload();
+  });
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && client.status.state === "online") {
+      coverage.reload();
+    }
+  });
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -107,13 +142,14 @@ async function start() {
     refresh();
   });
   client.addEventListener("command", ({ detail }) => runner.accept(detail));
+  client.addEventListener("testCommand", ({ detail }) => runner.accept(detail));
   client.addEventListener("stop", ({ detail }) => {
     runner.stop(detail.call);
-    if (detail.call === null && toy.playing) say(NO_STOP);
+    if (detail.call === null && mayPlay()) say(NO_STOP);
     refresh();
   });
 
-  client.reportToys(await adapter.toys());
+  client.reportToys(toys);
   client.reportSettings(await adapter.settings());
   client.start();
   refresh();
@@ -134,7 +170,7 @@ async function start() {
         <div class="column">
           ${broadcastCard({ room, integration, online, goLive, end })} ${queueCard()}
           ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })}
-          ${levelsCard(levels)}
+          ${coverage.template()} ${simulator === null ? nothing : levelsCard(simulator.levels)}
         </div>
       </div>
       ${stopBar(room)}
@@ -146,13 +182,13 @@ async function start() {
       <section class="card" aria-labelledby="toy-title">
         <div class="card-head">
           <h2 id="toy-title">Your toy</h2>
-          <span class="soft small">
-            ${integrationName(integration)}, simulated ·
-            <span class="number" data-testid="tips-taken" data-count=${player.taken}>
-              ${player.taken} ${player.taken === 1 ? "reaction" : "reactions"}
-            </span>
-          </span>
+          ${
+            simulator === null
+              ? html`<span class="soft small">${integrationName(integration)}</span>`
+              : reactions(simulator)
+          }
         </div>
+        ${failureNotice(failure)}
         ${
           room?.enableLovense === false
             ? html`<p class="notice" data-tone="warn">
@@ -160,18 +196,44 @@ async function start() {
               </p>`
             : nothing
         }
-        <toy-view .toy=${toy} data-testid="toy"></toy-view>
-        <div class="actions">
-          <button
-            type="button"
-            data-testid="toy-power"
-            @click=${() => (toy.connected = !toy.connected)}
-          >
-            ${toy.connected ? "Disconnect toy" : "Connect toy"}
-          </button>
-        </div>
-        ${batteryControl(toy)}
+        ${simulator === null ? realToys() : simulatedToy(simulator.toy)}
       </section>
+    `;
+  }
+
+  function reactions({ player }) {
+    return html`<span class="soft small">
+      ${integrationName(integration)}, simulated ·
+      <span class="number" data-testid="tips-taken" data-count=${player.taken}>
+        ${player.taken} ${player.taken === 1 ? "reaction" : "reactions"}
+      </span>
+    </span>`;
+  }
+
+  function simulatedToy(toy) {
+    return html`
+      <toy-view .toy=${toy} data-testid="toy"></toy-view>
+      <div class="actions">
+        <button
+          type="button"
+          data-testid="toy-power"
+          @click=${() => (toy.connected = !toy.connected)}
+        >
+          ${toy.connected ? "Disconnect toy" : "Connect toy"}
+        </button>
+      </div>
+      ${batteryControl(toy)}
+    `;
+  }
+
+  function realToys() {
+    return html`
+      ${failure === null ? toyList(toys) : nothing}
+      ${
+        settingsUrl
+          ? html`<p><a href=${settingsUrl} target="_blank" rel="noopener">Your Lovense settings</a></p>`
+          : nothing
+      }
     `;
   }
 
@@ -244,7 +306,7 @@ async function start() {
         <div class="actions">
           ${
             conflict
-              ? html`<button type="button" class="primary" @click=${() => switchTo(other)}>
+              ? html`<button type="button" class="primary" @click=${() => reopen(other)}>
                   Use ${integrationName(other)} here
                 </button>`
               : nothing

@@ -1,58 +1,67 @@
 /**
- * The model's toys on this page: exactly one integration, chosen before the page loads anything of
- * it. A vendor's script cannot be unloaded, so another integration means a fresh page.
+ * The model's toys on this page: exactly one integration, the one of her broadcast. With real toys
+ * there is no drawn toy, and no table of levels that could be edited here.
  */
+import { NoToyAdapter } from "../sdk/no_toy.js";
+import { ToyFailure } from "../sdk/toy_failure.js";
+import { openToys } from "../sdk/vendor.js";
 import { ModelLevels } from "../simulator/model_levels.js";
 import { SimulatedToy } from "../simulator/simulated_toy.js";
 import { TipPlayer } from "../simulator/tip_player.js";
 
 const OWNER = "model";
-const CHOICE_KEY = "tiproom.demo.integration";
 
 /** @typedef {"EXTENSION" | "CAM_KIT"} Integration */
 
-/** `?integration=` for one visit, else what was chosen last. @returns {Integration} */
-export function chosenIntegration() {
-  const asked = new URLSearchParams(location.search).get("integration");
-  return (asked ?? localStorage.getItem(CHOICE_KEY)) === "CAM_KIT" ? "CAM_KIT" : "EXTENSION";
-}
-
-/** Loads the page anew with this integration. @param {Integration} integration */
-export function switchTo(integration) {
-  localStorage.setItem(CHOICE_KEY, integration);
-  location.assign("/demo/model");
-}
-
 /**
- * The simulated product of one integration, and its adapter, started.
- * @param {Integration} integration  @param {string} modelName
+ * @typedef {object} ModelToys
+ * @property {any} adapter
+ * @property {Error | null} failure why there is no toy on this page
+ * @property {string | null} settingsUrl the vendor's page of her own levels, for her alone
+ * @property {{toy: SimulatedToy, levels: ModelLevels, player: TipPlayer} | null} simulator
  */
-export async function startToys(integration, modelName) {
+
+/** Loads the page anew, with the integration of the broadcast, or with `integration` for once.
+ * @param {Integration} [integration] */
+export function reopen(integration) {
+  location.assign(integration ? `/demo/model?integration=${integration}` : "/demo/model");
+}
+
+/** @param {(path: string) => Promise<any>} get  @returns {Promise<ModelToys>} */
+export async function openModelToys(get) {
+  const asked = new URLSearchParams(location.search).get("integration");
+  let session;
+  try {
+    session = await get("/lovense/session");
+  } catch (error) {
+    // Of a model's two products only Cam Kit needs the vendor, so it will be the one that failed.
+    return {
+      adapter: new NoToyAdapter(asked in INSTALLERS ? asked : "CAM_KIT"),
+      failure: new ToyFailure(error.code, error.message),
+      settingsUrl: null,
+      simulator: null,
+    };
+  }
+  // Real products come with tokens and scripts of the one integration that the server names.
+  if (session.simulated && asked in INSTALLERS) session = { ...session, integration: asked };
+  const simulator = session.simulated ? newSimulator() : null;
+  const opened = await openToys(session, () => INSTALLERS[session.integration](simulator.player));
+  return { ...opened, settingsUrl: session.settingsUrl, simulator };
+}
+
+function newSimulator() {
   const toy = new SimulatedToy({ owner: OWNER, connected: true });
   const levels = new ModelLevels(OWNER);
-  const player = new TipPlayer({ toy, levels, owner: OWNER });
-  const adapter = await ADAPTERS[integration](player, modelName);
-  await adapter.start();
-  return { toy, levels, player, adapter };
+  return { toy, levels, player: new TipPlayer({ toy, levels, owner: OWNER }) };
 }
 
-const ADAPTERS = {
-  async EXTENSION(player, modelName) {
-    const [{ installCamExtension }, { CamExtensionAdapter }] = await Promise.all([
-      import("../simulator/cam_extension.js"),
-      import("../sdk/cam_extension.js"),
-    ]);
+const INSTALLERS = {
+  async EXTENSION(player) {
+    const { installCamExtension } = await import("../simulator/cam_extension.js");
     installCamExtension(player);
-    const { CamExtension } = globalThis;
-    return new CamExtensionAdapter({ CamExtension, websiteName: "test:Tiproom", modelName });
   },
   async CAM_KIT(player) {
-    const [{ installCamKit }, { CamKitAdapter }] = await Promise.all([
-      import("../simulator/cam_kit.js"),
-      import("../sdk/cam_kit.js"),
-    ]);
+    const { installCamKit } = await import("../simulator/cam_kit.js");
     installCamKit(player);
-    const { lovense } = globalThis;
-    return new CamKitAdapter({ lovense, modelToken: "simulated" });
   },
 };

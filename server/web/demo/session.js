@@ -9,6 +9,7 @@
  * @property {string} roomId
  * @property {object[]} users everyone who can be played
  * @property {() => Promise<import("../sdk/client.js").Credentials>} fetchCredentials
+ * @property {(path: string) => Promise<any>} get reads a resource, as this user
  * @property {(path: string, change: object) => Promise<any>} patch changes a resource, as this user
  */
 
@@ -22,18 +23,20 @@ export async function openSession(as) {
     unused = null;
     return { token, expiresAtMs: Date.parse(expiresAt) };
   };
-  const patch = async (path, change) => {
+  const asUser = async (path, method, body) => {
     const { token } = await issue(as);
-    return exchange(path, "PATCH", change, { authorization: `Bearer ${token}` });
+    return exchange(path, method, body, { authorization: `Bearer ${token}` });
   };
-  return { socketUrl, roomId, users, fetchCredentials, patch };
+  const get = (path) => asUser(path, "GET");
+  const patch = (path, change) => asUser(path, "PATCH", change);
+  return { socketUrl, roomId, users, fetchCredentials, get, patch };
 }
 
 function issue(as) {
   return exchange("/demo/tokens", "POST", { as });
 }
 
-/** Rejects with the server's own words where it refuses. */
+/** Rejects with the server's own words, and its `code`, where it refuses. */
 async function exchange(path, method, body, headers = {}) {
   const response = await fetch(path, {
     method,
@@ -41,7 +44,9 @@ async function exchange(path, method, body, headers = {}) {
     body: JSON.stringify(body),
   });
   const answer = await response.json();
-  if (!response.ok) throw new Error(answer.detail ?? answer.title);
+  if (!response.ok) {
+    throw Object.assign(new Error(answer.detail ?? answer.title), { code: answer.code });
+  }
   return answer;
 }
 

@@ -2,11 +2,9 @@
 import "../simulator/toy_view.js";
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
 import { live } from "../vendor/lit-html/directives/live.js";
-import { BasicSdkAdapter } from "../sdk/basic_sdk.js";
 import { TiproomClient } from "../sdk/client.js";
 import { CommandRunner } from "../sdk/commands.js";
-import { SimulatedPhone, installBasicSdk } from "../simulator/basic_sdk.js";
-import { SimulatedToy } from "../simulator/simulated_toy.js";
+import { isOnline } from "../sdk/vendor_report.js";
 import {
   Feed,
   alertBox,
@@ -18,27 +16,21 @@ import {
   showStartFailure,
   viewersPill,
 } from "./page.js";
+import { announceRealToys, failureNotice, toyList } from "./real_toys.js";
 import { openSession, pageId } from "./session.js";
 import { TipBook } from "./tip_book.js";
 import { ownTipsCard, tipCard } from "./tip_cards.js";
+import { openViewerToys } from "./viewer_toys.js";
 import { tierName } from "./words.js";
 
 async function start() {
   const as = new URLSearchParams(location.search).get("as");
   if (!as) throw new Error("Whose page is this? The address needs ?as=NAME.");
-  const { socketUrl, fetchCredentials } = await openSession(as);
-
-  const toy = new SimulatedToy({ owner: as, connected: false });
-  const phone = new SimulatedPhone(toy, as);
-  installBasicSdk(phone);
-  const { LovenseBasicSdk } = globalThis;
-  const adapter = new BasicSdkAdapter({
-    LovenseBasicSdk,
-    uid: as,
-    platform: "Tiproom",
-    authToken: "simulated",
-  });
-  await adapter.start();
+  const { socketUrl, fetchCredentials, get } = await openSession(as);
+  const { adapter, failure, simulator } = await openViewerToys(as, get);
+  if (simulator === null) announceRealToys();
+  let toys = await adapter.toys();
+  const connected = () => toys.some(isOnline);
 
   const client = new TiproomClient({ url: socketUrl, fetchCredentials, pageId: pageId() });
   const runner = new CommandRunner({
@@ -67,7 +59,7 @@ async function start() {
   const stop = () => {
     // The own toy rests at once, connected or not; the server is told, now or as soon as it can
     // be, so that nothing follows until the viewer resumes.
-    if (phone.connected) runner.stop(null);
+    if (adapter.appConnected()) runner.stop(null);
     orSay(client.request({ type: "stopToys" }, { resend: true }));
   };
   const resume = () => orSay(client.request({ type: "resumeToys" }));
@@ -77,19 +69,31 @@ async function start() {
     delete asked[name];
     refresh();
   };
-  const pair = async () => {
+  const showPairing = async () => {
     pairingPicture = (await adapter.pairingCode()).qrcodeUrl;
     refresh();
     document.getElementById("pairing").showModal();
   };
+  const pair = () => orSay(showPairing());
 
   document.addEventListener("keydown", (event) => {
     // In an open dialog Escape closes the dialog.
     const inDialog = document.querySelector("dialog[open]") !== null;
-    if (event.key === "Escape" && !event.repeat && !inDialog && toy.connected) stop();
+    if (event.key === "Escape" && !event.repeat && !inDialog && connected()) stop();
   });
-  adapter.addEventListener("toysChanged", ({ detail }) => client.reportToys(detail));
-  for (const source of [toy, phone, tips]) source.addEventListener("change", refresh);
+  adapter.addEventListener("toysChanged", ({ detail }) => {
+    toys = detail;
+    client.reportToys(detail);
+    // The app is there: its owner has scanned the code.
+    if (simulator === null && connected()) document.getElementById("pairing")?.close();
+    refresh();
+  });
+  tips.addEventListener("change", refresh);
+  if (simulator !== null) {
+    for (const source of [simulator.toy, simulator.phone]) {
+      source.addEventListener("change", refresh);
+    }
+  }
   for (const type of ["status", "snapshot", "roomChanged", "presenceChanged", "selfChanged"]) {
     client.addEventListener(type, refresh);
   }
@@ -100,10 +104,10 @@ async function start() {
   client.addEventListener("command", ({ detail }) => runner.accept(detail));
   client.addEventListener("stop", ({ detail }) => {
     // A toy that is gone has nothing to stop, and the vendor's script would only throw.
-    if (phone.connected) runner.stop(detail.call);
+    if (adapter.appConnected()) runner.stop(detail.call);
   });
 
-  client.reportToys(await adapter.toys());
+  client.reportToys(toys);
   client.start();
   orSay(tips.sendUnanswered());
 
@@ -140,11 +144,12 @@ async function start() {
       <section class="card" aria-labelledby="toy-title">
         <div class="card-head">
           <h2 id="toy-title">Your toy</h2>
-          <span class="pill" data-testid="toy-state" data-tone=${toy.connected ? "good" : ""}>
-            ${toy.connected ? "Connected" : "Not connected"}
+          <span class="pill" data-testid="toy-state" data-tone=${connected() ? "good" : ""}>
+            ${connected() ? "Connected" : "Not connected"}
           </span>
         </div>
-        ${toy.connected ? connectedToy(self) : unconnectedToy()}
+        ${failureNotice(failure)}
+        ${connected() ? connectedToy(self) : failure === null ? unconnectedToy() : nothing}
       </section>
     `;
   }
@@ -163,7 +168,11 @@ async function start() {
   function connectedToy(self) {
     const gates = self?.gates;
     return html`
-      <toy-view .toy=${toy} data-testid="toy"></toy-view>
+      ${
+        simulator === null
+          ? toyList(toys)
+          : html`<toy-view .toy=${simulator.toy} data-testid="toy"></toy-view>`
+      }
       ${
         gates?.reactToMyTips
           ? preference("reactToMyTips", "React to my tips", "Your toy joins in when you tip.", self)
@@ -197,12 +206,17 @@ async function start() {
               </button>`
             : nothing
         }
-        <button type="button" data-testid="disconnect-toy" @click=${() => phone.leave()}>
-          Disconnect
-        </button>
+        ${simulator === null ? nothing : disconnectButton(simulator.phone)}
       </div>
-      ${batteryControl(toy)}
+      ${simulator === null ? nothing : batteryControl(simulator.toy)}
     `;
+  }
+
+  /** With a real toy, its owner disconnects it in the app. */
+  function disconnectButton(phone) {
+    return html`<button type="button" data-testid="disconnect-toy" @click=${() => phone.leave()}>
+      Disconnect
+    </button>`;
   }
 
   function preference(name, title, words, self) {
@@ -221,6 +235,12 @@ async function start() {
     `;
   }
 
+  function scanButton(phone) {
+    return html`<button class="primary" data-testid="scan" @click=${() => phone.scan()}>
+      Scan with the simulated app
+    </button>`;
+  }
+
   function pairingDialog() {
     return html`
       <dialog id="pairing" aria-labelledby="pairing-title">
@@ -232,18 +252,20 @@ async function start() {
               : html`<img
                   class="pairing-picture"
                   src=${pairingPicture}
-                  alt="Pairing code, simulated"
+                  alt=${simulator === null ? "Pairing code" : "Pairing code, simulated"}
                   width="176"
                   height="176"
                 />`
           }
           <p class="soft">
-            With a real toy you would scan a code with the Lovense app. Here one click does it.
+            ${
+              simulator === null
+                ? "Scan this code with the Lovense app on your phone."
+                : "With a real toy you would scan a code with the Lovense app. Here one click does it."
+            }
           </p>
           <div class="actions">
-            <button class="primary" data-testid="scan" @click=${() => phone.scan()}>
-              Scan with the simulated app
-            </button>
+            ${simulator === null ? nothing : scanButton(simulator.phone)}
             <button>Cancel</button>
           </div>
         </form>

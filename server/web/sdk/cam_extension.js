@@ -44,7 +44,7 @@ export class CamExtensionAdapter extends EventTarget {
     this.#extension = extension;
     const toys = await extension.getToyStatus();
     // An event that came meanwhile is newer, and says more: only events carry the battery.
-    if (this.#toys.length === 0) this.#toys = toys;
+    if (this.#toys.length === 0) this.#toys = toys ?? [];
   }
 
   async toys() {

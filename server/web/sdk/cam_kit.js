@@ -32,7 +32,9 @@ export class CamKitAdapter extends EventTarget {
     this.#lovense.addMessageListener((message) => this.#onMessage(message));
     this.#lovense.initCamApi(this.#modelToken);
     // Documented as plain values; awaiting also holds should they become promises.
-    this.#toys = await this.#lovense.getToys();
+    const toys = await this.#lovense.getToys();
+    // A message that came meanwhile is newer; and a script that only sends messages gives nothing.
+    if (this.#toys.length === 0) this.#toys = toys ?? [];
   }
 
   async toys() {

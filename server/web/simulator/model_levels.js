@@ -55,6 +55,14 @@ export class ModelLevels extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
+  /** Puts another table in place of this one. @param {Record<string, Record<string, number>>} levels
+   * as in LEVELS above */
+  replace(levels) {
+    this.#levels = structuredClone(levels);
+    localStorage.setItem(this.#key, JSON.stringify(this.#levels));
+    this.dispatchEvent(new Event("change"));
+  }
+
   reset() {
     this.#levels = LEVELS;
     localStorage.removeItem(this.#key);
