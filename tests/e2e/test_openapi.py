@@ -257,10 +257,17 @@ def go_live(site: Site) -> None:
     site.change_platform(enableLovense=True, lovenseRateLimitPerMin=600)
     site.change_model(viewerSyncMode="VIP_ROOM_SYNC")
     room = site.request("GET", "/admin/rooms/{room_id}", "admin").json()["room"]
-    if room["broadcastId"] is None:
+    if room["lovenseMode"] != "EXTENSION":
+        go_off_air(site)
         body = {"lovenseMode": "EXTENSION"}
         started = site.request("POST", "/rooms/{room_id}/broadcast", "model", json=body)
         assert started.status_code == 200, started.text
+
+
+def go_off_air(site: Site) -> None:
+    """Whether or not the room is live."""
+    ended = site.request("DELETE", "/rooms/{room_id}/broadcast", "model")
+    assert ended.status_code in (200, 409), (ended.status_code, ended.text)
 
 
 @contextmanager
@@ -288,7 +295,7 @@ def viewer_with_toy(site: Site) -> Iterator[None]:
     """Without a toy there is no preference to change. Takes whatever the room sends."""
     with site.viewer(VIEWER, toy=True) as member:
         assert isinstance(member.socket, WebsocketsSocket)
-        reader = Thread(target=deque, args=(member.socket.connection, 0))
+        reader = Thread(target=_take_all, args=(member.socket.connection,))
         reader.start()
         yield
     reader.join()
@@ -321,11 +328,16 @@ def run_as(own_site: Site) -> Callable[[Role], Report]:
         sending = partial(
             run, document, own_site.server.http_url, bearer=WHO[role], also_accepted=ALSO_ACCEPTED
         )
+
         with viewer_with_toy(own_site), model_with_toy(own_site):
             report = Report()
-            for names in (FIRST, may - FIRST - REMOVING - ON_AIR, REMOVING, ON_AIR):
+            for names in (FIRST, may - FIRST - REMOVING - ON_AIR, REMOVING):
                 if may & names:
                     report += sending(may & names)
+            if may & ON_AIR:
+                go_off_air(own_site)
+                for name in sorted(ON_AIR, reverse=True):  # POST, then DELETE
+                    report += sending({name})
             return report
 
     return running
