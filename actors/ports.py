@@ -117,6 +117,9 @@ class RoomRecord(msgspec.Struct, frozen=True):
     model_toy_sent: ModelToySent | None = None
     requeued: tuple[Requeued, ...] = ()
     """What has no final state yet."""
+    model_overrides: dict[str, DeviceOverride] = {}
+    """What the model has set on her own toys, by toyId: with her room, so that she can join it, and
+    stop, while the database is away."""
 
 
 class RoomStore(Protocol):

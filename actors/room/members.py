@@ -74,7 +74,6 @@ def _join_model(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
         message.integration,
     )
     state.model_unready_since_s = ctx.now.clock_s
-    state.overrides[state.model_id] = message.viewer.overrides
     effects += _admit(state, ctx, message, state.model_view(page))
     effects.append(Send(page.session_id, queue_view(state, ctx)))
     return effects

@@ -104,6 +104,7 @@ def new_state(
         queue=ActivationQueue(),
         empty_since_s=ctx.now.clock_s,
         model_unready_since_s=ctx.now.clock_s,
+        overrides={record.model_id: record.model_overrides},
     )
     state.queue.paused = record.toys_paused
     sent = record.model_toy_sent

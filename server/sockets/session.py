@@ -10,7 +10,7 @@ from typing import Final, assert_never
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from actors.ports import MemberStore, RoomRef, Rooms, StoreUnavailable
+from actors.ports import MemberStore, RoomRef, Rooms, StoreUnavailable, ViewerRecord
 from actors.room.messages import Join, Leave, MemberFrame, TierChanged
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.codec import Codec
@@ -35,6 +35,7 @@ from protocol.frames import (
     Tip,
     ToyTest,
 )
+from protocol.gating import Preferences
 from protocol.tip_activated import LovenseMode
 from server.auth import Authority, Identity, Role
 from server.sockets.connection import PROTOCOL_ERROR, Connection
@@ -217,7 +218,11 @@ class Session:
         identity = self._identity
         is_model = identity.role is Role.MODEL
         try:
-            viewer = await self._ports.members.load_viewer(identity.user_id)
+            viewer = (
+                ViewerRecord(Preferences(), None)
+                if is_model  # her facts are the room's
+                else await self._ports.members.load_viewer(identity.user_id)
+            )
             join = Join(
                 session_id=self._connection.session_id,
                 ref=ref,

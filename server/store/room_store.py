@@ -19,6 +19,7 @@ from protocol.toy_settings import ModelSettings, PlatformSettings
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
 from server.store.dead_letters import follow_audit, requeue, requeued_target
+from server.store.device_store import load_overrides
 from server.store.tip_menu_store import load_menu, save_menu
 
 ROOM: Final = "room"
@@ -128,6 +129,7 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         audit = await connection.fetch(queries.AUDIT_OF_TIPS, tip_ids) if tip_ids else []
         sent = await connection.fetchrow(queries.LAST_MODEL_TOY_SENT, room_id)
         requeued = await connection.fetch(queries.REQUEUED_OF_ROOM, room_id)
+        model_overrides = await load_overrides(connection, room["model_id"])
     records: dict[str, list[TargetRecord]] = {tip_id: [] for tip_id in tip_ids}
     for row in audit:
         records[row["tip_id"]].append(audit_record(row))
@@ -153,6 +155,7 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         if sent is None
         else ModelToySent(sent["tip_id"], sent["at_utc"], sent["seconds"]),
         requeued=tuple(requeued_target(row) for row in requeued),
+        model_overrides=model_overrides,
     )
 
 

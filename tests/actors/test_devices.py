@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from actors.room import room as rules
@@ -101,6 +102,16 @@ def test_a_models_toy_that_is_taken_out_skips_her_part() -> None:
     assert room.final("tip-1") == (TargetState.SKIPPED, Reason.NO_TOY)
     assert not room.state.view().model_toy_connected
     assert len(room.commands(ZOE)) == 1
+
+
+def test_a_models_limits_come_with_her_room_and_change_while_she_is_away() -> None:
+    room = SteppedRoom(msgspec.structs.replace(record(), model_overrides=OFF))
+    room.join_model()
+    assert not room.state.view().model_toy_connected
+    room.leave(MODEL_PAGE)
+    limit(room, MODEL, {})
+    room.join_model()
+    assert room.state.view().model_toy_connected
 
 
 def test_limits_come_with_the_join_and_hold_over_a_crash() -> None:

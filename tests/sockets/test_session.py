@@ -82,12 +82,14 @@ async def test_a_viewer_joins_with_what_the_token_and_the_database_say(
     await house.room.until(lambda: house.room.left == [join.session_id])
 
 
-async def test_a_model_joins_with_her_integration(house: House) -> None:
+async def test_a_model_joins_with_her_integration_and_no_wallet(house: House) -> None:
+    house.rooms.store_down = True  # her facts are the room's: no viewer is loaded
     async with house.client() as client:
         token = house.token("m-1", role=Role.MODEL)
         await client.connect(token, integration=LovenseMode.CAM_KIT)
         [join] = house.room.joins
         assert (join.is_model, join.integration) == (True, LovenseMode.CAM_KIT)
+        assert join.viewer.balance is None
 
 
 async def test_events_follow_the_snapshot_in_order(house: House) -> None:

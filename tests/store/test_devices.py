@@ -12,6 +12,7 @@ from protocol.devices import DeviceOverride, DeviceStatus, device_id_of
 from protocol.errors import Refused
 from protocol.gating import Preferences
 from protocol.lovense import Toy
+from protocol.toy_settings import ModelSettings
 from server.store.device_store import DEVICES_MAX, Device
 from server.store.store import Store
 from tests.store.settlements import NOW
@@ -94,6 +95,16 @@ async def test_what_an_owner_has_set_outlives_reports_and_comes_with_the_member(
     assert (viewer.preferences, viewer.overrides) == (Preferences(), {"toy-1": LIMIT})
     await store.devices.change("alex", device.device_id, DeviceOverride(), None)
     assert await store.devices.load_overrides("alex") == {}
+
+
+async def test_what_a_model_has_set_comes_with_her_room(store: Store) -> None:
+    await store.rooms.add_model("model-1", "Ruby Rain", ModelSettings())
+    await store.rooms.add_room("room-1", "model-1")
+    [device] = await see(store, "model-1", toy())
+    await store.devices.change("model-1", device.device_id, LIMIT, None)
+    room = await store.rooms.load_room("room-1")
+    assert room is not None
+    assert room.model_overrides == {"toy-1": LIMIT}
 
 
 async def test_a_paired_toy_waits_for_its_page(store: Store) -> None:
