@@ -20,7 +20,7 @@ from server.auth import Role
 from server.http.body import accepts, answers, json, query
 from server.http.guard import allow, caller
 from server.services import Services
-from server.store.account_store import AccountRecord, EntryRecord, LedgerSummary
+from server.store.account_store import AccountRecord, EntryRecord, LedgerSummary, PostgresAccounts
 from server.store.ledger_store import DEPOSIT_TOKENS_MAX
 from server.store.postings import model_account, user_account
 
@@ -119,7 +119,7 @@ def blueprint(services: Services) -> Blueprint:
 
         Model and platform give back in the proportion in which they got it; who no longer has the
         tokens owes nothing: the refund is refused. The same refundId with the same content gets
-        the same answer for ever. A tip whose month was moved away is unknown here.
+        the same answer for ever. A tip whose month was moved away is unknown to a new refund.
         """
         posted = await _refund(services, body)
         if posted.first:
@@ -200,7 +200,7 @@ async def _refund(services: Services, body: RefundBody) -> Posted:
     for attempts_left in reversed(range(REFUND_ATTEMPTS)):
         settled = await services.accounts.load_settled(source_ref_of(body.tip_id))
         if settled is None:
-            raise Refused(ErrorCode.TIP_UNKNOWN, "tipId")
+            return await known_refund(services.accounts, body)
         exceeds = body.tokens > settled.amount - settled.refunded
         refusal = Refusal(ErrorCode.REFUND_EXCEEDS, "tokens") if exceeds else None
         try:
@@ -209,6 +209,19 @@ async def _refund(services: Services, body: RefundBody) -> Posted:
             if refused.refusal.code is not ErrorCode.REFUND_MOVED or not attempts_left:
                 raise
     raise AssertionError("the last attempt answers or raises")
+
+
+async def known_refund(accounts: PostgresAccounts, body: RefundBody) -> Posted:
+    """Of a tip whose month was moved away nothing new is refunded, and what was is answered as the
+    first time. Raises Refused: TIP_UNKNOWN, TRANSFER_CONFLICT."""
+    known = await accounts.load_refund(body.refund_id)
+    if known is None:
+        raise Refused(ErrorCode.TIP_UNKNOWN, "tipId")
+    # The second: a tip from before purchases had ids of their own.
+    same_tip = known.refunds in (source_ref_of(body.tip_id), f"tip:{body.tip_id}")
+    if not same_tip or known.tokens != body.tokens:
+        raise Refused(ErrorCode.TRANSFER_CONFLICT)
+    return Posted(known.transfer_id, known.balance, first=False)
 
 
 async def _account(services: Services, account_id: str) -> AccountRecord:

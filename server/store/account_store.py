@@ -49,6 +49,15 @@ class LedgerSummary(msgspec.Struct, frozen=True, rename="camel"):
     open_holds: int
 
 
+class RefundRecord(msgspec.Struct, frozen=True):
+    """A refund that was posted. `refunds`: source_ref of what it gave back."""
+
+    transfer_id: UUID
+    balance: int
+    refunds: str
+    tokens: int
+
+
 class PostgresAccounts:
     """Implements actors.ports.HoldStore, and answers what HTTP asks of the ledger."""
 
@@ -105,6 +114,11 @@ class PostgresAccounts:
             model_tokens=row["model_tokens"],
             refunded=row["refunded"],
         )
+
+    async def load_refund(self, refund_id: str) -> RefundRecord | None:
+        """Known for ever, also when the month of its tip was moved away. None: never posted."""
+        rows = await self._database.run(_fetch, queries.LOAD_REFUND, refund_id)
+        return RefundRecord(**dict(rows[0])) if rows else None
 
 
 def _hold(row: asyncpg.Record) -> HoldRecord:

@@ -70,6 +70,10 @@ WHERE t.source_ref IN ($1, CASE WHEN starts_with($1, 'purchase:') THEN 'tip:' ||
   AND t.kind IN ('tip', 'purchase')"""
 """Before 0006 a tip could be named as a purchase is today; there is never one of both."""
 
+LOAD_REFUND: Final = """
+SELECT transfer_id, balance, refunds, (content ->> 'tokens')::int AS tokens
+FROM transfers WHERE source_ref = 'refund:' || $1::text"""
+
 LEDGER_SUMMARY: Final = """
 SELECT coalesce(-sum(balance) FILTER (WHERE kind = 'issuance'), 0)::bigint AS issued,
        coalesce(sum(balance) FILTER (WHERE kind = 'user'), 0)::bigint AS wallets,

