@@ -3,10 +3,14 @@
 One round trip and one commit carry the whole batch, each request with its own outcome; at low
 load a batch is one transfer and waits for no timer. Only what the database has committed is
 answered, and only a first settlement is handed to the consumers: the event is emitted once.
+
+Transfers go in two lanes, by their wallet: one lane's batch is made and answered while the other's
+commits, and of one wallet nothing overtakes.
 """
 
 from collections.abc import Sequence
 from typing import Final, Protocol
+from zlib import crc32
 
 import msgspec
 import structlog
@@ -18,9 +22,11 @@ from actors.transfers import Outcome, Posted, Settled, Settlement, Transfer, wal
 from protocol.errors import ErrorCode, Refusal
 from protocol.tip_activated import TipActivated
 
-MAILBOX_LIMIT: Final = 10_000
+LANE_LIMIT: Final = 10_000
 BATCH_MAX: Final = 256
 """Transfers in one commit: enough to make the commit's cost small, few enough to keep it short."""
+LANES: Final = 2
+"""The database posts one batch at a time; more lanes would only make them smaller."""
 
 
 class OutcomeReply(Protocol):
@@ -63,20 +69,27 @@ class LedgerStatistics(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class LedgerActor:
-    """`tell` it a Post; run it in a nursery of the application."""
+    """`tell` it a Post; run it in a nursery of the application. A wallet's transfers are posted and
+    answered in the order in which they were told."""
 
-    def __init__(self, store: LedgerStore, consumers: Sequence[Consumer]) -> None:
+    def __init__(
+        self, store: LedgerStore, consumers: Sequence[Consumer], *, batch_max: int = BATCH_MAX
+    ) -> None:
+        """`batch_max`: transfers in one commit, at least 1."""
         self._store = store
+        self._batch_max = batch_max
         self._consumers = list(consumers)
         self._watchers: list[WalletWatcher] = []
-        self._mailbox: Mailbox[Post] = Mailbox(MAILBOX_LIMIT)
+        self._lanes: list[Mailbox[Post]] = [Mailbox(LANE_LIMIT) for _ in range(LANES)]
         self._ended = trio.Event()
         self._batches = self._settled = self._last_batch = 0
         self._log = structlog.get_logger("tiproom.ledger")
 
     def tell(self, request: Post) -> None:
         """Raises MailboxFull, MailboxClosed."""
-        self._mailbox.put(request)
+        # Not hash(), which another process would answer differently.
+        wallet = wallet_owner(request.transfer).encode()
+        self._lanes[crc32(wallet) % LANES].put(request)
 
     def add_consumer(self, consumer: Consumer) -> None:
         """Before the actor runs."""
@@ -87,23 +100,29 @@ class LedgerActor:
         self._watchers.append(watcher)
 
     def statistics(self) -> LedgerStatistics:
-        waiting = self._mailbox.statistics().waiting
+        waiting = sum(len(lane) for lane in self._lanes)
         return LedgerStatistics(waiting, self._batches, self._settled, self._last_batch)
 
     async def drain(self) -> None:
         """Take no more, and return when what waits is posted and `run` has ended."""
-        self._mailbox.close()
+        for lane in self._lanes:
+            lane.close()
         await self._ended.wait()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until `drain`, and then until what waited is posted."""
         task_status.started()
-        while (first := await self._mailbox.get()) is not None:
+        async with trio.open_nursery() as nursery:
+            for lane in self._lanes:
+                nursery.start_soon(self._run_lane, lane)
+        self._ended.set()
+
+    async def _run_lane(self, lane: Mailbox[Post]) -> None:
+        while (first := await lane.get()) is not None:
             batch = [first]
-            while len(batch) < BATCH_MAX and (request := self._mailbox.get_nowait()) is not None:
+            while len(batch) < self._batch_max and (request := lane.get_nowait()) is not None:
                 batch.append(request)
             await self._post(batch)
-        self._ended.set()
 
     async def _post(self, batch: list[Post]) -> None:
         self._batches += 1

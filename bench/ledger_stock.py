@@ -1,6 +1,7 @@
 """Requests for the ledger, made before the clock runs: what it costs to make an event is the
 room's, and is measured with the room."""
 
+from collections.abc import Iterator
 from itertools import count
 from typing import Final
 from uuid import UUID
@@ -45,11 +46,16 @@ _ITEM: Final = Item(
 class Stock:
     """Makes requests of `users` tippers in turn, each with an id that no other has."""
 
-    def __init__(self, users: int, chance: Chance) -> None:
+    def __init__(self, users: int, chance: Chance, numbers: Iterator[int] | None = None) -> None:
+        """`numbers`: of another stock, whose ids are then not used again."""
         self._tippers = [_tipper(viewer(number)) for number in range(users)]
         self._by_id = {tipper.user_id: tipper for tipper in self._tippers}
         self._chance = chance
-        self._numbers = count()
+        self._numbers = count() if numbers is None else numbers
+
+    def of(self, users: int) -> "Stock":
+        """Of the first so many alone."""
+        return Stock(users, self._chance, self._numbers)
 
     def tip(self) -> Settlement:
         number = next(self._numbers)

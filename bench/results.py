@@ -115,10 +115,10 @@ class LedgerLoad(msgspec.Struct, frozen=True, kw_only=True):
     """So many tippers, each with one request at a time, into one room. Durations in ms."""
 
     way: str
-    """GROUP_COMMIT or ONE_BY_ONE, and what is posted if that is not tips alone."""
+    """GROUP_COMMIT, ONE_BY_ONE or NO_ACTOR, and what is posted if that is not tips alone."""
     tippers: int
     connections: int
-    """Of the pool that posts; group commit uses one of them at a time."""
+    """Of the pool that posts."""
     per_s: Spread
     """Transfers that stand in the ledger, answered."""
     latency: Distribution
@@ -154,9 +154,12 @@ class LedgerResult(msgspec.Struct, frozen=True, kw_only=True):
     sync: SyncLimit
     loads: list[LedgerLoad]
     ratios: dict[int, Spread]
-    """Tippers -> group commit's throughput by the better of the ways one by one, of each round."""
+    """Tippers -> group commit's throughput by the best of the ways one by one, of each round."""
     p50_ratio_alone: Spread
-    """One tipper: p50 of group commit by p50 of one by one, of each round."""
+    """One tipper: p50 of group commit by p50 of one by one, both asked of the actor, of each
+    round."""
+    p50_ratio_no_actor: Spread
+    """By that of a task which posts by itself, as no room can."""
     others_cpu_percent: float
     """The most of any load."""
     failures: dict[str, int]

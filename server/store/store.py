@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
+from actors.ledger import LANES
 from server.store.account_store import PostgresAccounts
 from server.store.bridge import Bridge
 from server.store.database import Connection, Database, open_database
@@ -22,7 +23,7 @@ from server.store.tip_menu_store import PostgresTipMenus
 from server.store.trace import PostgresTraces
 from server.store.webhook_store import PostgresWebhooks
 
-SETTLING_CONNECTIONS: Final = 2
+SETTLING_CONNECTIONS: Final = LANES
 AUDITING_CONNECTIONS: Final = 1
 FEEDING_CONNECTIONS: Final = 2
 """Reserved: neither a burst of joins nor of rooms coming up can make a settlement wait, and

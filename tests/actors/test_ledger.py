@@ -1,6 +1,6 @@
 """The ledger actor: group commit, outcomes, and one emission of each event."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -32,7 +32,7 @@ class Bench:
     """A ledger actor at work, with its database and one consumer."""
 
     def __init__(self) -> None:
-        self.database = Database([record()], {"ann": 1_000})
+        self.database = Database([record()], {"ann": 1_000, "cara": 1_000})
         self.consumer = Collector()
         self.actor = LedgerActor(self.database, [self.consumer])
 
@@ -52,13 +52,15 @@ async def at_work() -> AsyncIterator[Bench]:
         nursery.cancel_scope.cancel()
 
 
-def settlements(count: int, amount: int = 10, prefix: str = "tip") -> list[Settlement]:
-    """As a room submits them."""
+def settlements(
+    count: int, amount: int = 10, prefix: str = "tip", tippers: Sequence[str] = ("ann",)
+) -> list[Settlement]:
+    """As a room submits them, of the tippers in turn."""
     room = SteppedRoom()
     room.holds_answers = True
     for number in range(count):
         session = 10 + number
-        room.join_viewer(session, "ann")
+        room.join_viewer(session, tippers[number % len(tippers)])
         room.state.purchases.clear()
         room.tip(session, f"{prefix}-{number}", amount)
     return [effect.transfer for effect in room.settlements]
@@ -99,6 +101,25 @@ def test_what_queues_up_during_a_commit_goes_together_in_the_next() -> None:
             assert bench.consumer.tip_ids == [f"tip-{number}" for number in range(8)]
             statistics = bench.actor.statistics()
             assert (statistics.batches, statistics.settled, statistics.last_batch) == (2, 8, 7)
+
+    on_virtual_clock(main)
+
+
+def test_another_wallets_batch_is_under_way_meanwhile_and_no_wallet_is_in_two() -> None:
+    async def main() -> None:
+        async with at_work() as bench:
+            bench.database.before = slowly(1)  # type: ignore[assignment]
+            requests = settlements(5, tippers=("ann", "cara"))
+            inboxes = bench.submit(*requests[:2])
+            await trio.sleep(0.25)
+            inboxes += bench.submit(*requests[2:])
+            await trio.sleep(0.5)
+            assert bench.actor.statistics().batches == 2
+            await trio.sleep(0.5)
+            assert bench.actor.statistics().batches == 4
+            assert [inbox.only.balance for inbox in inboxes[:2]] == [990, 990]
+            await trio.sleep(1)
+            assert [inbox.only.balance for inbox in inboxes[2:]] == [980, 980, 970]
 
     on_virtual_clock(main)
 
