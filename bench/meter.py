@@ -24,10 +24,17 @@ class Meter:
     """Each `lap` tells what was used since the one before, `total` since the beginning. Cheap
     enough for the load client's loop: a dozen small files of /proc."""
 
-    def __init__(self, server_pid: int | None, database_pids: Sequence[int] = ()) -> None:
-        """`server_pid`: None where this process is all that there is beside the database."""
+    def __init__(
+        self,
+        server_pid: int | None,
+        database_pids: Sequence[int] = (),
+        client_pid: int | None = None,
+    ) -> None:
+        """`server_pid`: None where this process is all that there is beside the database.
+        `client_pid`: None where this process is the load client."""
         self._server_pid = server_pid
         self._database_pids = tuple(database_pids)
+        self._client_pid = os.getpid() if client_pid is None else client_pid
         self._first = self._last = self._read()
 
     def lap(self) -> Used:
@@ -38,11 +45,11 @@ class Meter:
         return _difference(self._first, self._read())
 
     def _read(self) -> tuple[float, ...]:
-        """Seconds: of the clock, the server, this process, the database, and all processes."""
+        """Seconds: of the clock, the server, the client, the database, and all processes."""
         return (
             time.perf_counter(),
             0.0 if self._server_pid is None else cpu_s(self._server_pid),
-            cpu_s(os.getpid()),
+            cpu_s(self._client_pid),
             sum(cpu_s(pid) for pid in self._database_pids),
             machine_busy_s(),
         )

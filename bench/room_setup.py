@@ -85,6 +85,15 @@ async def prepare_room(dsn: str, viewers: int) -> None:
         await fill_wallets(store, viewers)
 
 
+async def broadcast_of(dsn: str) -> str:
+    """The id of what the demo's room has on air."""
+    async with open_bridge() as bridge, open_store(dsn, bridge) as store:
+        room = await store.rooms.load_room(ROOM_ID)
+    assert room is not None
+    assert room.broadcast is not None, "the demo's room is live"
+    return room.broadcast.broadcast_id
+
+
 async def fill_wallets(store: Store, viewers: int) -> None:
     """More tokens for each of `viewers` users than a run can spend."""
     await fill_wallets_of(store, [viewer(number) for number in range(viewers)])

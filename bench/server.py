@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -126,17 +126,28 @@ class ServerProcess:
 
 @contextmanager
 def run_server(
-    data_dir: Path, cores: list[int], dsn: str, token_secret: str, admin_token: str
+    data_dir: Path,
+    cores: list[int],
+    dsn: str,
+    token_secret: str,
+    admin_token: str,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[ServerProcess]:
-    """Ready inside the block. Raises BenchFailed when it does not come up or does not stop
-    cleanly; a BenchFailed out of the block tells the end of its log, too."""
+    """Ready inside the block. `settings`: more TIPROOM_... of its environment. Raises BenchFailed
+    when it does not come up or does not stop cleanly; a BenchFailed out of the block tells the end
+    of its log, too."""
     data_dir.mkdir(parents=True, exist_ok=True)
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "server.cli", "run", "--demo", "--data-dir", str(data_dir)),
             *("--http-port", "0", "--socket-port", "0"),
         ],
-        env={**os.environ, "DATABASE_URL": dsn, "TIPROOM_TOKEN_SECRET": token_secret},
+        env={
+            **os.environ,
+            **(settings or {}),
+            "DATABASE_URL": dsn,
+            "TIPROOM_TOKEN_SECRET": token_secret,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@ one frame each, no extensions. What a server sends beyond that is a failure and 
 
 from typing import Final
 
+TEXT: Final = 0x1
 BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9

@@ -1,5 +1,7 @@
 """What one writes first: trio-websocket, and `send_message` to each member in turn."""
 
+import sys
+
 import trio
 from trio_websocket import (
     ConnectionClosed,
@@ -8,34 +10,31 @@ from trio_websocket import (
     serve_websocket,
 )
 
-from bench.peers.control import obey
-from protocol.codec import CODECS, MSGPACK
-from protocol.frames import TipNotice
+from bench.peers import FELT_BY, FOR_THEM, announce
 
 
 async def main() -> None:
-    members: set[WebSocketConnection] = set()
+    members: list[WebSocketConnection] = []
 
     async def welcome(request: WebSocketRequest) -> None:
-        member = await request.accept(subprotocol=MSGPACK)
-        members.add(member)
+        member = await request.accept()
+        members.append(member)
         try:
             while True:
-                await member.get_message()
+                message = await member.get_message()
+                audience = members[:FELT_BY] if message[0] == FOR_THEM else list(members)
+                for each in audience:
+                    try:
+                        await each.send_message(message)
+                    except ConnectionClosed:
+                        pass  # its own task takes it off the list
         except ConnectionClosed:
-            members.discard(member)
-
-    async def broadcast(notice: TipNotice) -> None:
-        payload = CODECS[MSGPACK].encode(notice)
-        for member in list(members):
-            try:
-                await member.send_message(payload)
-            except ConnectionClosed:
-                members.discard(member)
+            members.remove(member)
 
     async with trio.open_nursery() as nursery:
         server = await nursery.start(serve_websocket, welcome, "127.0.0.1", 0, None)
-        await obey(server.port, broadcast)
+        announce(server.port)
+        await trio.to_thread.run_sync(sys.stdin.buffer.read)
         nursery.cancel_scope.cancel()
 
 

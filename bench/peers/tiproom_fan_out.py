@@ -1,17 +1,19 @@
-"""Tiproom's own sockets and fan-out, with a room that only lets members in: no ledger, no database,
-no room actor. What is measured against the naive server is the way from an event to its members."""
+"""Tiproom's own sockets and fan-out, with a room that passes tips on: no ledger, no database, no
+room actor. What is measured against other servers is the way from a member to the others."""
 
 import os
+import sys
 from functools import partial
 from typing import Any, Final
 
 import trio
 
-from actors.ports import RoomRef, ViewerRecord
-from actors.room.messages import Join
-from bench.peers.control import obey
-from protocol.frames import Ok, TipNotice
+from actors.ports import RoomRef, SessionId, ViewerRecord
+from actors.room.messages import Join, Leave, MemberFrame
+from bench.peers import FELT_BY, announce
+from protocol.frames import Command, Ok, Tip, TipNotice
 from protocol.gating import Preferences
+from protocol.lovense import Integration, VendorCall
 from server.auth import Authority
 from server.sockets.fan_out import FanOut
 from server.sockets.limits import SocketLimits
@@ -19,6 +21,15 @@ from server.sockets.listener import SocketServer, serve_sockets
 
 SECRET_VARIABLE: Final = "TIPROOM_TOKEN_SECRET"
 ROOM_ID: Final = "room-1"
+FOR_EVERYONE_AMOUNT: Final = 1
+FOR_THEM_AMOUNT: Final = 2
+FIRST_OFFSET: Final = 1 << 16
+"""From here to 2^32 MessagePack takes the same five bytes: all frames are of one size."""
+EXPIRES_AT: Final = 4_102_444_800_000
+"""In the year 2100."""
+
+_LIMITS: Final = SocketLimits(connections_max=65_536, frames_per_s=1e6, frames_burst=10**6)
+"""No limit is what is measured."""
 
 
 class OpenDoor:
@@ -26,16 +37,30 @@ class OpenDoor:
 
     def __init__(self, fan_out: FanOut) -> None:
         self._fan_out = fan_out
+        self._felt: list[SessionId] = []
+        self._offset = FIRST_OFFSET
 
     async def open(self, _room_id: str, /) -> RoomRef:
         await trio.lowlevel.checkpoint()
         return self
 
     def tell(self, message: Any) -> None:
-        if isinstance(message, Join):
-            assert message.ref is not None
-            self._fan_out.send(message.session_id, Ok(message.ref))
-            self._fan_out.admit(ROOM_ID, message.session_id)
+        match message:
+            case Join(session_id=session_id, ref=ref):
+                assert ref is not None
+                if len(self._felt) < FELT_BY:
+                    self._felt.append(session_id)
+                self._fan_out.send(session_id, Ok(ref))
+                self._fan_out.admit(ROOM_ID, session_id)
+            case MemberFrame(frame=Tip(amount=amount) as tip):
+                if amount == FOR_EVERYONE_AMOUNT:
+                    self._show(tip)
+                else:
+                    self._play(tip)
+            case Leave():
+                pass  # the fan-out knows by itself
+            case _:
+                raise AssertionError(f"nobody here sends {message!r}")
 
     tell_always = tell_first = tell
 
@@ -46,26 +71,43 @@ class OpenDoor:
     async def load_user(self, _user_id: str, /) -> None:
         raise AssertionError("only HTTP asks for a user's record")
 
+    def _show(self, tip: Tip) -> None:
+        self._offset += 1
+        notice = TipNotice(
+            "0198c0f2-5a7e-7c3d-9b1a-2f4e6d8c0a12",
+            self._offset,
+            username="viewer-00042",
+            amount=tip.amount,
+            item_name="Short buzz",
+            description_public="Short buzz",
+            timestamp="2026-01-01T00:00:00-05:00",
+        )
+        self._fan_out.broadcast(ROOM_ID, notice)
+
+    def _play(self, tip: Tip) -> None:
+        """As the room does: each command is a frame of its own."""
+        for session_id in self._felt:
+            command = Command(
+                command_id=f"{tip.tip_id}:{session_id}",
+                tip_id=tip.tip_id,
+                attempt=1,
+                call=VendorCall(Integration.EXTENSION, "receiveTip", (tip.amount, "viewer-00042")),
+                duration_sec=1,
+                expires_at=EXPIRES_AT,
+            )
+            self._fan_out.send(session_id, command)
+
 
 async def main() -> None:
     fan_out = FanOut()
     door = OpenDoor(fan_out)
-
-    async def broadcast(notice: TipNotice) -> None:
-        """The next one only once everybody has this one: as fast as they take it."""
-        fan_out.broadcast(ROOM_ID, notice)
-        await trio.lowlevel.checkpoint()
-        for connection in fan_out:
-            if connection.outbox.backlog_bytes and not connection.outbox.broken:
-                await connection.outbox.flushed()
-
     async with trio.open_nursery() as nursery:
         server: SocketServer = await nursery.start(
             partial(
                 serve_sockets,
                 host="127.0.0.1",
                 port=0,
-                limits=SocketLimits(),
+                limits=_LIMITS,
                 origins=frozenset(),
                 authority=Authority(os.environ[SECRET_VARIABLE].encode()),
                 rooms=door,
@@ -73,7 +115,8 @@ async def main() -> None:
                 delivery=fan_out,
             )
         )
-        await obey(server.port, broadcast)
+        announce(server.port)
+        await trio.to_thread.run_sync(sys.stdin.buffer.read)
         nursery.cancel_scope.cancel()
 
 
