@@ -11,6 +11,7 @@ SERVER := $(VENV)/server.stamp
 DEV := $(VENV)/dev.stamp
 BENCH := $(VENV)/bench.stamp
 NODE := tests/clients/node/node_modules/.stamp
+PEERS := bench/peers/node_modules/.stamp
 
 run: $(SERVER)
 	@$(BIN)/tiproom run --demo
@@ -25,8 +26,9 @@ check: $(DEV) $(NODE)
 	$(BIN)/lint-imports
 	$(BIN)/python -m server.documents --check
 
-bench: $(BENCH)
-	$(BIN)/python -m bench
+# All sections take half an hour. `make bench BENCH_FLAGS="--short --section fan-out"` for a look.
+bench: $(BENCH) $(PEERS)
+	$(BIN)/python -m bench $(BENCH_FLAGS)
 
 # The long run of what `make test` does ten times: 200 kills, of the server and of its PostgreSQL.
 # `make chaos KILLS=20 SEED=7` for another; every run names its seed.
@@ -38,7 +40,7 @@ documents: $(DEV)
 	$(BIN)/python -m server.documents
 
 clean:
-	rm -rf $(VENV) tests/clients/node/node_modules
+	rm -rf $(VENV) tests/clients/node/node_modules bench/peers/node_modules bench/native/build
 
 $(SERVER): pyproject.toml constraints.txt
 	sh tools/setup-python.sh $(PYTHON) $(VENV)
@@ -48,12 +50,19 @@ $(SERVER): pyproject.toml constraints.txt
 $(DEV): $(SERVER)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench,export]'
 	sh tools/setup-browser.sh
+	sh tools/setup-compiler.sh
 	@touch $@
 
 $(BENCH): $(SERVER)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	sh tools/setup-compiler.sh
+	$(BIN)/python -m bench.native
 	@touch $@
 
 $(NODE): tests/clients/node/package.json $(DEV)
 	cd tests/clients/node && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --no-package-lock --no-audit --no-fund --silent
+	@touch $@
+
+$(PEERS): bench/peers/package.json $(BENCH)
+	cd bench/peers && PATH="$(CURDIR)/$(BIN):$$PATH" npm install --no-package-lock --no-audit --no-fund --silent
 	@touch $@

@@ -48,7 +48,7 @@ NOTICE: Final = b"\xa9tipNotice"
 """As MessagePack has it, of a tip that everyone sees."""
 
 _SPARE_SOCKETS: Final = 100
-_UNLIMITED: Final = {
+UNLIMITED: Final = {
     "TIPROOM_SOCKETS__FRAMES_PER_S": "1000000",
     "TIPROOM_SOCKETS__FRAMES_BURST": "1000000",
 }
@@ -96,7 +96,6 @@ class Contender:
     name: str
     open: Callable[[Placement, int], AbstractContextManager[Running]]
     """On these cores, for so many members. Raises BenchFailed."""
-    joins_at_once: int = 64
 
 
 # ---- dialects --------------------------------------------------------------------------------
@@ -262,7 +261,7 @@ def whole_tiproom(placement: Placement, members: int) -> Iterator[Running]:
     with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
         data_dir = Path(folder)
         settings = {
-            **_UNLIMITED,
+            **UNLIMITED,
             "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(members + _SPARE_SOCKETS),
         }
         with (

@@ -76,9 +76,7 @@ class Crowd:
         """`due` messages are on their way to everyone at any time."""
         return self._measured(f"window {self._prepared(message)} {due} {warm_up_s} {s}")
 
-    def rate(
-        self, message: Message, per_s: float, warm_up_s: float, s: float
-    ) -> Measured:
+    def rate(self, message: Message, per_s: float, warm_up_s: float, s: float) -> Measured:
         """Evenly spaced messages; how long each took to member 0."""
         return self._measured(f"rate {self._prepared(message)} {per_s} {warm_up_s} {s}")
 

@@ -1,6 +1,7 @@
 """Percentiles that are not claimed where there are too few samples for them."""
 
-from collections.abc import Iterable
+import statistics
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -39,3 +40,16 @@ def percentile_ms(ordered_ns: list[int], percent: int) -> float | None:
         return None
     rank = -(-len(ordered_ns) * percent // 100)
     return ordered_ns[rank - 1] / NS_PER_MS
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """Of the rounds."""
+
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """None of no values."""
+    return Spread(statistics.median(values), min(values), max(values)) if values else None

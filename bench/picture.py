@@ -1,8 +1,8 @@
-"""The picture of a run: percentiles, the course of the measured time, fan-out beside the naive."""
+"""The picture of a run: percentiles and the course of the measured time."""
 
 import math
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -10,17 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from bench.distribution import Distribution
+from bench.picture_style import AMBER, BLUE, GREEN, PALE_BLUE, QUIET, ROSE, RULE, STYLE
 from bench.report import NOISE_PERCENT, noise_percent
-from bench.results import FanOutResult, RoomResult, Run
-
-INK: Final = "#1f2430"
-QUIET: Final = "#7a8194"
-RULE: Final = "#e3e6ec"
-BLUE: Final = "#2f5fd0"
-PALE_BLUE: Final = "#a9c0f2"
-ROSE: Final = "#d1426f"
-AMBER: Final = "#d98a1f"
-GREEN: Final = "#2b8a6e"
+from bench.results import RoomResult, Run
 
 _LEFT: Final = 0.04
 _WIDTH: Final = 0.93
@@ -28,39 +20,14 @@ _GAP: Final = 0.055
 _COLUMN: Final = (_WIDTH - 2 * _GAP) / 3
 """Of the figure's width."""
 
-_STYLE: Final[Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "text.color": INK,
-    "axes.labelcolor": QUIET,
-    "axes.edgecolor": RULE,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 20,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "xtick.major.size": 0,
-    "ytick.major.size": 0,
-    "xtick.minor.size": 0,
-    "grid.color": RULE,
-    "legend.frameon": False,
-}
-
 
 def draw(run: Run, path: Path) -> None:
     """A PNG; needs the result of the room."""
     room = run.room
     assert room is not None
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13, 8.2), dpi=150, facecolor="white")
-        wide = _WIDTH if not run.fan_out else 2 * _COLUMN + _GAP
-        _draw_percentiles(figure.add_axes((_LEFT, 0.49, wide, 0.31)), room)
-        third = _LEFT + 2 * (_COLUMN + _GAP)
-        if run.fan_out:
-            _draw_fan_out(figure.add_axes((third, 0.49, _COLUMN, 0.31)), run.fan_out)
+        _draw_percentiles(figure.add_axes((_LEFT, 0.49, _WIDTH, 0.31)), room)
         for number, draw_timeline in enumerate((_draw_settling, _draw_frames, _draw_cpu)):
             left = _LEFT + number * (_COLUMN + _GAP)
             draw_timeline(figure.add_axes((left, 0.12, _COLUMN, 0.24)), room)
@@ -147,29 +114,6 @@ def _draw_percentiles(axes: Axes, room: RoomResult) -> None:
     axes.spines["bottom"].set_visible(False)
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4, columnspacing=1.2,
                 handletextpad=0.1)  # fmt: skip
-
-
-def _draw_fan_out(axes: Axes, results: list[FanOutResult]) -> None:
-    base = results[-1].frames_per_s
-    axes.set_title("Fan-out alone, frames a second")
-    for at, each in enumerate(results):
-        color = BLUE if at == 0 else PALE_BLUE
-        axes.barh(at, each.frames_per_s, height=0.42, color=color)
-        axes.text(0, at - 0.32, each.server, fontsize=10, va="bottom")
-        ratio = (
-            f" a second, {each.frames_per_s / base:.0f} x the naive"
-            if at + 1 < len(results)
-            else ""
-        )
-        axes.text(
-            0, at + 0.27,
-            f"{each.frames_per_s:,.0f}{ratio}; {each.cpu_s_per_million_frames:.1f} s CPU a million",
-            fontsize=9, va="top", color=QUIET,
-        )  # fmt: skip
-    axes.set_ylim(len(results) - 0.3, -0.65)
-    axes.set_yticks([])
-    axes.set_xticks([])
-    axes.spines[["bottom", "left"]].set_visible(False)
 
 
 def _draw_settling(axes: Axes, room: RoomResult) -> None:

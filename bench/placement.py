@@ -67,6 +67,16 @@ def rss_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
+def pss_bytes(pid: int) -> int:
+    """Its share of memory: what several processes map is divided among them."""
+    return _named_bytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+
+
+def slab_bytes() -> int:
+    """What the kernel holds for its own objects, sockets among them, on the whole machine."""
+    return _named_bytes(Path("/proc/meminfo"), "Slab:")
+
+
 def family(pid: int) -> list[int]:
     """A process and its children of this moment (not theirs)."""
     found = [pid]
@@ -83,6 +93,12 @@ def machine_busy_s() -> float:
     first = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     user, nice, system, _idle, _iowait, irq, soft_irq, steal = (int(each) for each in first[1:9])
     return (user + nice + system + irq + soft_irq + steal) / _TICKS_PER_S
+
+
+def _named_bytes(path: Path, name: str) -> int:
+    """Of a line such as `Pss:   214 kB`."""
+    found = next(line for line in path.read_text().splitlines() if line.startswith(name))
+    return int(found.split()[1]) * 1024
 
 
 def _stat(pid: int) -> list[str]:

@@ -5,17 +5,20 @@ from typing import Final
 
 import msgspec
 
+from bench.distribution import Spread
 from bench.report_activation import activation_lines
-from bench.report_lines import counted, fact, latency, ms, row, title
-from bench.results import (
-    ActivationResult,
-    FanOutResult,
-    LedgerLoad,
-    LedgerResult,
-    RoomResult,
-    Run,
-    Spread,
+from bench.report_comparison import (
+    busy_lines,
+    client_note,
+    fan_out_lines,
+    goal_lines,
+    latency_lines,
+    memory_lines,
+    storm_lines,
 )
+from bench.report_lines import counted, fact, latency, ms, row, title
+from bench.results import LedgerLoad, LedgerResult, RoomResult, Run
+from bench.results_comparison import Load
 
 MIB: Final = 1024 * 1024
 NOISE_PERCENT: Final = 10.0
@@ -32,6 +35,10 @@ def failures(run: Run) -> int:
     """All that failed, of every kind."""
     found = [run.room.failures] if run.room is not None else []
     found += [each.failures for each in run.fan_out]
+    found += [each.failures for each in run.latency]
+    found += [each.failures for each in run.storm]
+    found += [each.failures for each in run.memory]
+    found += [each.failures for each in run.busy]
     found += [run.ledger.failures] if run.ledger is not None else []
     found += [run.activation.failures] if run.activation is not None else []
     return sum(sum(each.values()) for each in found)
@@ -42,13 +49,17 @@ def table(run: Run) -> str:
     lines = [*_heading(run)]
     if run.room is not None:
         lines += _room(run.room)
-    if run.fan_out:
-        lines += _fan_out(run.fan_out)
+    lines += fan_out_lines(run.fan_out)
+    lines += latency_lines(run.latency)
+    lines += storm_lines(run.storm)
+    lines += memory_lines(run.memory)
+    lines += busy_lines(run.busy)
     if run.ledger is not None:
         lines += _ledger(run.ledger)
     if run.activation is not None:
         lines += activation_lines(run.activation)
-    lines += ["", *_warnings(run)]
+    lines += goal_lines(run.goals)
+    lines += ["", *client_note(run.fan_out), *_warnings(run)]
     return "\n".join(lines)
 
 
@@ -122,28 +133,6 @@ def _room(room: RoomResult) -> list[str]:
     ]
 
 
-def _fan_out(results: list[FanOutResult]) -> list[str]:
-    base = results[-1]
-    lines = [
-        *title(f"Fan-out alone: one event after the other to {base.members:,} members"),
-        f"  {'':28}{'frames/s':>10}{'ratio':>8}{'CPU s/M':>10}{'ratio':>8}"
-        f"{'server':>9}{'client':>9}",
-    ]
-    for each in results:
-        more = each.frames_per_s / base.frames_per_s
-        less = base.cpu_s_per_million_frames / each.cpu_s_per_million_frames
-        lines.append(
-            f"  {each.server:28}{each.frames_per_s:>10,.0f}{more:>7.1f}x"
-            f"{each.cpu_s_per_million_frames:>10.2f}{less:>7.1f}x"
-            f"{each.server_cpu_percent:>7.0f} %{each.client_cpu_percent:>7.0f} %"
-        )
-    lines += [
-        fact("others' CPU", ", ".join(f"{each.others_cpu_percent:.0f} %" for each in results)),
-        *(fact("failures", f"{each.server}: {counted(each.failures)}") for each in results),
-    ]
-    return lines
-
-
 def _ledger(ledger: LedgerResult) -> list[str]:
     """CPU of PostgreSQL and of Python is of one core each: 100 % is the end of either."""
     sync = ledger.sync
@@ -210,9 +199,19 @@ def _times(ratio: Spread) -> str:
 
 def noise_percent(run: Run) -> float:
     """Of one core: the most that processes outside the bench took in any part of it."""
-    measured: list[RoomResult | FanOutResult | LedgerResult | ActivationResult] = [*run.fan_out]
-    measured += [each for each in (run.room, run.ledger, run.activation) if each is not None]
-    return max((each.others_cpu_percent for each in measured), default=0.0)
+    measured = [each.others_percent for each in _loads(run)]
+    measured += [
+        each.others_cpu_percent
+        for each in (run.room, run.ledger, run.activation)
+        if each is not None
+    ]
+    return max(measured, default=0.0)
+
+
+def _loads(run: Run) -> list[Load]:
+    found = [each.load for each in run.fan_out] + [each.load for each in run.latency]
+    found += [each.load for each in run.storm] + [each.load for each in run.busy]
+    return [each for each in found if each is not None]
 
 
 def _warnings(run: Run) -> list[str]:
@@ -225,10 +224,10 @@ def _warnings(run: Run) -> list[str]:
             "on a quiet machine."
         )
     lines += [
-        f"  The load client was busy ({each.client_cpu_percent:.0f} %) against {each.server}: "
-        "its rate may be the client's."
+        f"  The load client was busy ({each.load.client_percent:.0f} %) against {each.server} "
+        f"({each.members:,} members, {each.due} due): its rate may be the client's."
         for each in run.fan_out
-        if each.client_cpu_percent > CLIENT_BUSY_PERCENT
+        if each.load is not None and each.load.client_percent > CLIENT_BUSY_PERCENT
     ]
     return lines
 

@@ -2,8 +2,16 @@
 
 import msgspec
 
-from bench.distribution import Distribution
+from bench.distribution import Distribution, Spread
 from bench.placement import Machine, Placement
+from bench.results_comparison import (
+    BusyRoomResult,
+    FanOutResult,
+    GoalResult,
+    LatencyResult,
+    MemoryResult,
+    StormResult,
+)
 
 
 class Connecting(msgspec.Struct, frozen=True):
@@ -86,29 +94,6 @@ class RoomResult(msgspec.Struct, frozen=True, kw_only=True):
     client: ClientHealth
     failures: dict[str, int]
     timeline: list[Second]
-
-
-class FanOutResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One event after the other to all members of one room, as fast as they take them."""
-
-    server: str
-    members: int
-    seconds: float
-    frame_bytes: int
-    frames_per_s: float
-    cpu_s_per_million_frames: float
-    server_cpu_percent: float
-    client_cpu_percent: float
-    others_cpu_percent: float
-    failures: dict[str, int]
-
-
-class Spread(msgspec.Struct, frozen=True):
-    """Of the rounds."""
-
-    median: float
-    low: float
-    high: float
 
 
 class LedgerLoad(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,3 +228,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fan_out: list[FanOutResult]
     ledger: LedgerResult | None
     activation: ActivationResult | None = None
+    latency: list[LatencyResult] = []
+    storm: list[StormResult] = []
+    memory: list[MemoryResult] = []
+    busy: list[BusyRoomResult] = []
+    goals: list[GoalResult] = []

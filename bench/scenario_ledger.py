@@ -33,12 +33,12 @@ from actors.transfers import (
     Transfer,
     wallet_owner,
 )
-from bench.distribution import NS_PER_MS, distribution
+from bench.distribution import NS_PER_MS, Spread, distribution
 from bench.ledger_stock import Stock
 from bench.load import NS_PER_S
 from bench.meter import Meter, Used
 from bench.progress import Progress
-from bench.results import LedgerLoad, LedgerResult, Spread, SyncLimit
+from bench.results import LedgerLoad, LedgerResult, SyncLimit
 from bench.room_setup import fill_wallets
 from bench.server import DatabaseProcess
 from server.store.bridge import open_bridge

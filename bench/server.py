@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +27,18 @@ LOG_TAIL_CHARACTERS: Final = 2000
 
 class BenchFailed(Exception):
     """There is nothing to measure; the text says why."""
+
+
+def allow_sockets(needed: int) -> None:
+    """In this process and in those that it starts. Raises BenchFailed above the machine's limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if needed > hard:
+        raise BenchFailed(
+            f"{needed:,} sockets in one process are more than this machine allows ({hard:,}, "
+            "ulimit -Hn)"
+        )
+    if needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class DatabaseProcess:

@@ -1,6 +1,7 @@
 """What one writes first: trio-websocket, and `send_message` to each member in turn."""
 
 import sys
+from contextlib import suppress
 
 import trio
 from trio_websocket import (
@@ -24,10 +25,8 @@ async def main() -> None:
                 message = await member.get_message()
                 audience = members[:FELT_BY] if message[0] == FOR_THEM else list(members)
                 for each in audience:
-                    try:
+                    with suppress(ConnectionClosed):  # its own task takes it off the list
                         await each.send_message(message)
-                    except ConnectionClosed:
-                        pass  # its own task takes it off the list
         except ConnectionClosed:
             members.remove(member)
 
