@@ -18,6 +18,7 @@ from bench.results_comparison import FanOutResult
 _NAMES: Final = {each.key: each.name for each in CONTENDERS}
 _COLORS: Final = {WHOLE: BLUE, SOCKETS: BLUE, LIMIT: AMBER, LIMIT_COALESCED: AMBER}
 _PANEL_INCHES: Final = 3.3
+_BEHIND_TEXT: Final = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
 _TICKS: Final = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
 
 
@@ -31,12 +32,12 @@ def draw_comparison(run: Run, path: Path) -> None:
         figure = Figure(figsize=(13, height), dpi=150, facecolor="white")
         panels = figure.subplots(len(sizes), len(dues), squeeze=False)
         figure.subplots_adjust(
-            left=0.04,
+            left=0.15,
             right=0.97,
             top=1 - 1.25 / height,
             bottom=0.6 / height,
             hspace=0.42,
-            wspace=0.1,
+            wspace=0.42,
         )
         for line, members in enumerate(sizes):
             for column, due in enumerate(dues):
@@ -81,19 +82,19 @@ def _draw(axes: Axes, rows: Sequence[FanOutResult], members: int, due: int) -> N
     known = [each for each in rows if SOCKETIO in each.frames_ratios]
     for at, each in enumerate(known):
         ratio, color = each.frames_ratios[SOCKETIO], _COLORS.get(each.server, PALE_BLUE)
-        axes.barh(at, ratio.median, height=0.5, left=0, color=color)
+        axes.barh(at, ratio.median - 1, height=0.5, left=1, color=color)
         axes.plot((ratio.low, ratio.high), (at, at), color=INK, linewidth=1)
         by_limit = each.frames_ratios.get(LIMIT)
         label = f"{ratio.median:.2g} x" if ratio.median < 10 else f"{ratio.median:.0f} x"
         if by_limit is not None:
             label += f"   ({by_limit.median:.2g} x C)"
-        axes.annotate(label, (ratio.high, at), xytext=(6, 0), textcoords="offset points",
-                      va="center", fontsize=9)  # fmt: skip
+        axes.annotate(label, (max(1, ratio.high), at), xytext=(6, 0), textcoords="offset points",
+                      va="center", fontsize=9, bbox=_BEHIND_TEXT)  # fmt: skip
         axes.text(-0.01, at, _NAMES[each.server], transform=axes.get_yaxis_transform(),
                   va="center", ha="right", fontsize=9)  # fmt: skip
     goal = goals.BY_SOCKETIO_MIN if due == 1 else goals.BY_SOCKETIO_SEVERAL_DUE_MIN
     axes.axvline(1, color=QUIET, linewidth=1, linestyle=(0, (2, 3)))
-    axes.axvline(goal, color=ROSE, linewidth=1.2)
+    axes.axvline(goal, color=ROSE, linewidth=1.2, zorder=0)
     axes.text(goal, -0.75, f"goal {goal:g} x", color=ROSE, fontsize=8.5, ha="center", va="bottom")
     medians = [each.frames_ratios[SOCKETIO] for each in known]
     low = min([0.8, *(each.low for each in medians)])

@@ -49,13 +49,13 @@ def latency_lines(results: Sequence[LatencyResult]) -> Iterator[str]:
             f"{rows[0].rounds} rounds"
         )
         yield (
-            f"  {'us, from the send':30}{'p50':>8}{'(rounds)':>18}{'p99':>9}{'(rounds)':>20}"
+            f"  {'us, from the send':30}{'p50':>10}{'(rounds)':>20}{'p99':>10}{'(rounds)':>20}"
             f"{'received':>15}{'srv':>6}{'cli':>5}{'pg':>5}{'oth':>5}"
         )
         for each in rows:
             yield (
-                f"  {_NAMES[each.server]:30}{_whole(each.p50_us):>8}{_range(each.p50_us):>18}"
-                f"{_whole(each.p99_us):>9}{_range(each.p99_us):>20}"
+                f"  {_NAMES[each.server]:30}{_whole(each.p50_us):>10}{_range(each.p50_us):>20}"
+                f"{_whole(each.p99_us):>10}{_range(each.p99_us):>20}"
                 f"{f'{each.received:,}/{each.sent:,}':>15}{_load(each.load)}"
             )
         yield from _failures((each.server, each.failures) for each in rows)

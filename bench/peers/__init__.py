@@ -18,6 +18,9 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+BACKLOG: Final = 4096
+"""Of connections that wait to be accepted, as Tiproom's. The libraries' own, 100 to 511, lose
+some of a storm, who then wait for a second: that is a setting, not a speed."""
 FELT_BY: Final = 51
 FOR_THEM: Final = ord("R")
 

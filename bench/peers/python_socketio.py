@@ -9,9 +9,7 @@ from typing import Any
 import socketio
 import uvicorn
 
-from bench.peers import FELT_BY, announce, call_at_end
-
-BACKLOG = 4096
+from bench.peers import BACKLOG, FELT_BY, announce, call_at_end
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 const { createServer } = require("node:http");
 const { Server } = require("socket.io");
 
+const BACKLOG = 4096; // see __init__.py
 const FELT_BY = 51; // the model and 50 VIPs: who comes first
 
 const http = createServer();
@@ -15,5 +16,5 @@ io.on("connection", (socket) => {
   socket.on("felt", (message) => io.to("felt").emit("message", message));
 });
 
-http.listen(0, "127.0.0.1", () => console.log(http.address().port));
+http.listen({ host: "127.0.0.1", port: 0, backlog: BACKLOG }, () => console.log(http.address().port));
 process.stdin.on("end", () => process.exit(0)).resume();

@@ -2,10 +2,12 @@
 servers do not use either."""
 
 import asyncio
+from contextlib import suppress
 
 from websockets.asyncio.server import ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
-from bench.peers import FELT_BY, FOR_THEM, announce, call_at_end
+from bench.peers import BACKLOG, FELT_BY, FOR_THEM, announce, call_at_end
 
 
 async def main() -> None:
@@ -17,15 +19,14 @@ async def main() -> None:
         members.add(member)
         if len(felt) < FELT_BY:
             felt.append(member)
-        try:
+        with suppress(ConnectionClosed):
             async for message in member:
                 broadcast(felt if message[0] == FOR_THEM else members, message)
-        finally:
-            members.discard(member)
+        members.discard(member)
 
     loop = asyncio.get_running_loop()
     call_at_end(lambda: loop.call_soon_threadsafe(ended.set))
-    server = await serve(welcome, "127.0.0.1", 0, compression=None)
+    server = await serve(welcome, "127.0.0.1", 0, backlog=BACKLOG, compression=None)
     announce(next(iter(server.sockets)).getsockname()[1])
     await ended.wait()
 

@@ -2,10 +2,11 @@
 "use strict";
 const { WebSocketServer } = require("ws");
 
+const BACKLOG = 4096; // see __init__.py
 const FELT_BY = 51; // the model and 50 VIPs: who comes first
 const FOR_THEM = "R".charCodeAt(0);
 
-const server = new WebSocketServer({ host: "127.0.0.1", port: 0 });
+const server = new WebSocketServer({ host: "127.0.0.1", port: 0, backlog: BACKLOG });
 const felt = [];
 
 server.on("connection", (socket) => {
