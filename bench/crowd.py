@@ -1,4 +1,4 @@
-"""The members of one server, all in the load client in C (bench/native/load_client.c)."""
+"""The members of one server, all in the load client in C (bench/native)."""
 
 import subprocess
 import tempfile

@@ -22,100 +22,48 @@
    Sockets are served all the time, also between orders. The end of stdin ends it. */
 
 #define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <ctype.h>
+#include "load_client.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "websocket.h"
-
-#define READY_MAX 128           /* sockets served before the clock is looked at again */
-#define READ_BYTES (256 * 1024) /* one read, and the largest frame */
-#define SEARCHED_BYTES 192
-#define DIGITS 8
-#define KINDS_MAX 32
+#define READY_MAX 128 /* sockets served before the clock is looked at again */
 #define NS_PER_S 1000000000LL
 #define DRAIN_NS (3 * NS_PER_S) /* for what is still on its way when the last has been sent */
 #define STDIN_KEY UINT32_MAX
 
-enum state { AWAY, CONNECTING, UPGRADING, ENTERING, IN };
+work_t now;
+member_t *members;
+uint64_t in_count;
+pattern_t ready, marker;
+size_t marker_hint;
+int epoll_fd;
+struct sockaddr_in address;
+int64_t *sent_ns;
 
-typedef struct {
-    int fd;
-    enum state state;
-    int64_t began_ns;
-    uint8_t *hello, *after;
-    uint32_t hello_bytes, after_bytes;
-    uint8_t *rest; /* of a frame that is not complete */
-    size_t rest_bytes;
-} member_t;
-
-typedef struct {
-    uint8_t bytes[64];
-    size_t size;
-} pattern_t;
-
-typedef struct {
-    int64_t *values;
-    size_t count, room;
-} samples_t;
-
-enum order { NONE, JOIN, WINDOW, RATE, WATCH };
-
-typedef struct {
-    uint64_t frames, others, bytes, reads, published, joined;
-    double cpu_s;
-} counts_t;
-
-/* What runs now, and what came of it. */
-static struct {
-    enum order kind;
-    int64_t began_ns, measured_from_ns, ends_ns;
-    int begun;
-    counts_t all, before; /* since it began; and before it was measured */
-    samples_t samples;
-    struct { char name[64]; uint64_t count; } kinds[KINDS_MAX];
-    uint64_t join_count, join_at_once, under_way;
-    uint8_t *message;
-    size_t message_bytes, number_at;
-    uint32_t first, count, turn;
-    uint64_t due, reconnects;
-    double per_s;
-} now;
-
-static member_t *members;
 static uint32_t members_count;
-static uint64_t in_count;
-static pattern_t ready, marker;
-static size_t marker_hint;
-static int epoll_fd;
-static struct sockaddr_in address;
-static uint8_t buffer[READ_BYTES];
-static int64_t *sent_ns;
 static size_t sent_room;
 
-static void die(const char *what) {
+void die(const char *what) {
     fprintf(stderr, "load_client: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static void *must(void *memory) {
+void *must(void *memory) {
     if (memory == NULL) die("memory");
     return memory;
 }
 
-static int64_t clock_ns(void) {
+int64_t clock_ns(void) {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
     return at.tv_sec * NS_PER_S + at.tv_nsec;
@@ -128,7 +76,7 @@ static double cpu_s(void) {
            1e-6 * (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
 }
 
-static void sample(int64_t value) {
+void sample(int64_t value) {
     samples_t *all = &now.samples;
     if (all->count == all->room) {
         all->room = all->room ? 2 * all->room : 4096;
@@ -137,8 +85,7 @@ static void sample(int64_t value) {
     all->values[all->count++] = value;
 }
 
-/* One more failure of a kind. */
-__attribute__((format(printf, 1, 2))) static void failed(const char *format, ...) {
+void failed(const char *format, ...) {
     char name[64];
     va_list parts;
     va_start(parts, format);
@@ -149,196 +96,6 @@ __attribute__((format(printf, 1, 2))) static void failed(const char *format, ...
         if (strcmp(now.kinds[kind].name, name) == 0) {
             now.kinds[kind].count++;
             return;
-        }
-    }
-}
-
-/* ---- one member ---------------------------------------------------------------------------- */
-
-static void drop(member_t *member) {
-    if (member->state == AWAY) return;
-    if (member->state == IN) in_count--;
-    else if (now.under_way) now.under_way--;
-    close(member->fd);
-    free(member->rest);
-    member->rest = NULL;
-    member->rest_bytes = 0;
-    member->state = AWAY;
-}
-
-static int say(member_t *member, const void *bytes, size_t size) {
-    ssize_t sent = send(member->fd, bytes, size, MSG_NOSIGNAL);
-    if (sent == (ssize_t)size) return 1;
-    if (sent < 0) failed("socket %s", strerrorname_np(errno));
-    else failed("the kernel took only a part");
-    drop(member);
-    return 0;
-}
-
-static void begin(member_t *member, uint32_t number) {
-    member->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (member->fd < 0) die("socket");
-    int on = 1;
-    setsockopt(member->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    member->state = CONNECTING;
-    member->began_ns = clock_ns();
-    now.under_way++;
-    struct epoll_event event = {.events = EPOLLOUT, .data.u32 = number};
-    if (connect(member->fd, (struct sockaddr *)&address, sizeof address) < 0 &&
-        errno != EINPROGRESS) {
-        failed("socket %s", strerrorname_np(errno));
-        drop(member);
-    } else if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, member->fd, &event) < 0) {
-        die("epoll_ctl");
-    }
-}
-
-static void connected(member_t *member, uint32_t number) {
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = number};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_MOD, member->fd, &event) < 0) die("epoll_ctl");
-    member->state = UPGRADING;
-    say(member, member->hello, member->hello_bytes);
-}
-
-static void entered(member_t *member, int64_t at_ns) {
-    member->state = IN;
-    in_count++;
-    now.under_way--;
-    now.all.joined++;
-    if (now.kind == JOIN || now.kind == WATCH) sample(at_ns - member->began_ns);
-}
-
-/* Bytes of the answer's header; 0: not complete, or refused. */
-static size_t upgraded(member_t *member, const uint8_t *data, size_t bytes, int64_t at_ns) {
-    const uint8_t *end = memmem(data, bytes, "\r\n\r\n", 4);
-    if (end == NULL) return 0;
-    if (bytes < 12 || memcmp(data + 9, "101", 3) != 0) {
-        failed("HTTP %.3s", bytes < 12 ? "?" : (const char *)data + 9);
-        drop(member);
-        return 0;
-    }
-    member->state = ENTERING;
-    if (member->after_bytes && !say(member, member->after, member->after_bytes)) return 0;
-    if (ready.size == 0) entered(member, at_ns);
-    return (size_t)(end - data) + 4;
-}
-
-static int64_t number_behind(const uint8_t *at, const uint8_t *end) {
-    int64_t number = 0;
-    if (end - at < DIGITS) return -1;
-    for (int digit = 0; digit < DIGITS; digit++) {
-        if (!isdigit(at[digit])) return -1;
-        number = 10 * number + at[digit] - '0';
-    }
-    return number;
-}
-
-/* Where the marker ends in a message; NULL: it is none of those that are counted. Messages of one
-   kind have it at one place, so the last place is looked at first. */
-static const uint8_t *marked(const uint8_t *payload, size_t bytes) {
-    if (marker.size == 0) return NULL;
-    if (marker_hint + marker.size <= bytes &&
-        memcmp(payload + marker_hint, marker.bytes, marker.size) == 0)
-        return payload + marker_hint + marker.size;
-    size_t searched = bytes < SEARCHED_BYTES ? bytes : SEARCHED_BYTES;
-    const uint8_t *found = memmem(payload, searched, marker.bytes, marker.size);
-    if (found == NULL) return NULL;
-    marker_hint = (size_t)(found - payload);
-    return found + marker.size;
-}
-
-static void took(member_t *member, uint32_t number, const frame_t *frame, int64_t at_ns) {
-    uint8_t answer[HEADER_BYTES_MAX + 125];
-    switch (frame->opcode) {
-    case OP_TEXT:
-    case OP_BINARY:
-        if (frame->opcode == OP_TEXT && frame->payload_bytes == 1 && frame->payload[0] == '2') {
-            size_t head = write_header(answer, OP_TEXT, 1, 1); /* Engine.IO's own ping */
-            answer[head] = '3';
-            say(member, answer, head + 1);
-            return;
-        }
-        if (member->state == ENTERING) {
-            if (memmem(frame->payload, frame->payload_bytes, ready.bytes, ready.size))
-                entered(member, at_ns);
-            return;
-        }
-        const uint8_t *behind = marked(frame->payload, frame->payload_bytes);
-        if (behind == NULL) {
-            now.all.others++;
-            return;
-        }
-        now.all.frames++;
-        if (now.kind == RATE && number == 0) {
-            int64_t which = number_behind(behind, frame->payload + frame->payload_bytes);
-            if (which < 0 || (uint64_t)which >= now.all.published)
-                failed("a number that was not sent");
-            else if (now.begun && (uint64_t)which >= now.before.published)
-                sample(at_ns - sent_ns[which]);
-        }
-        return;
-    case OP_PING: {
-        if (frame->payload_bytes > 125) break;
-        size_t head = write_header(answer, OP_PONG, frame->payload_bytes, 1);
-        memcpy(answer + head, frame->payload, frame->payload_bytes);
-        say(member, answer, head + frame->payload_bytes);
-        return;
-    }
-    case OP_PONG:
-        return;
-    case OP_CLOSE:
-        if (frame->payload_bytes >= 2)
-            failed("closed by the server: %d", frame->payload[0] << 8 | frame->payload[1]);
-        else failed("closed by the server");
-        drop(member);
-        return;
-    }
-    failed("opcode %d", frame->opcode);
-    drop(member);
-}
-
-static void receive(member_t *member, uint32_t number) {
-    size_t bytes = member->rest_bytes;
-    if (bytes) memcpy(buffer, member->rest, bytes);
-    ssize_t got = recv(member->fd, buffer + bytes, sizeof buffer - bytes, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got <= 0) {
-        if (got < 0) failed("socket %s", strerrorname_np(errno));
-        else failed("closed without a close frame");
-        drop(member);
-        return;
-    }
-    int64_t at_ns = clock_ns();
-    now.all.reads++;
-    now.all.bytes += (uint64_t)got;
-    bytes += (size_t)got;
-    size_t at = 0;
-    if (member->state == UPGRADING) at = upgraded(member, buffer, bytes, at_ns);
-    while (member->state >= ENTERING) {
-        frame_t frame;
-        int found = read_frame(buffer + at, bytes - at, &frame);
-        if (found == 0) break;
-        if (found < 0 || frame.mask != NULL) {
-            failed("bad bytes");
-            drop(member);
-            return;
-        }
-        took(member, number, &frame, at_ns);
-        at += frame.frame_bytes;
-    }
-    if (member->state == AWAY) return;
-    if (bytes - at == sizeof buffer) {
-        failed("a frame too large");
-        drop(member);
-        return;
-    }
-    if (member->rest_bytes || bytes > at) {
-        free(member->rest);
-        member->rest_bytes = bytes - at;
-        member->rest = NULL;
-        if (member->rest_bytes) {
-            member->rest = must(malloc(member->rest_bytes));
-            memcpy(member->rest, buffer + at, member->rest_bytes);
         }
     }
 }
