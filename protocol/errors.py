@@ -248,23 +248,35 @@ class CloseCode(IntEnum):
 
 
 class CloseRule(msgspec.Struct, frozen=True):
-    """What one close code means; `text` goes out as the close reason (<= 123 bytes)."""
+    """What one close code means; `text` goes out as the close reason (<= 123 bytes, with what
+    protocol/reconnect.py adds). `crowd`: many are closed in the same moment, so that each is told
+    when to come back; `rest_s`: nobody comes back sooner."""
 
     cause: Cause
     text: str
+    crowd: bool = False
+    rest_s: float = 0.0
 
 
 CLOSE_RECONNECT_MAX: Final = 4499
+FLOOD_REST_S: Final = 10.0
+FAILED_ROOM_REST_S: Final = 10.0
+"""A room that crashed too often stays closed this long before anyone may open it again."""
 
 CLOSES: Final[dict[CloseCode, CloseRule]] = {
-    CloseCode.GOING_AWAY: CloseRule("server", "the server is going away; come back"),
+    CloseCode.GOING_AWAY: CloseRule("server", "the server is going away; come back", crowd=True),
     CloseCode.SLOW_CONSUMER: CloseRule("client", "too slow to take what the room sends"),
     CloseCode.HEARTBEAT_LOST: CloseRule("client", "no sign of life"),
     CloseCode.CONNECT_TIMEOUT: CloseRule("client", "no connect message in time"),
     CloseCode.TOKEN_EXPIRED: CloseRule("client", "the token has expired; come back with a new one"),
-    CloseCode.ROOM_RESTARTING: CloseRule("server", "the room restarts; come back"),
-    CloseCode.FLOOD: CloseRule("client", "too many messages"),
-    CloseCode.ROOM_FAILED: CloseRule("server", "the room rests after repeated failures; come back"),
+    CloseCode.ROOM_RESTARTING: CloseRule("server", "the room restarts; come back", crowd=True),
+    CloseCode.FLOOD: CloseRule("client", "too many messages; come back", rest_s=FLOOD_REST_S),
+    CloseCode.ROOM_FAILED: CloseRule(
+        "server",
+        "the room rests after repeated failures; come back",
+        crowd=True,
+        rest_s=FAILED_ROOM_REST_S,
+    ),
     CloseCode.TOKEN_INVALID: CloseRule("client", "the token is not valid"),
     CloseCode.WRONG_ROOM: CloseRule("client", "the token is for another room"),
     CloseCode.SECOND_MODEL_PAGE: CloseRule("state", "the model's page is already open"),

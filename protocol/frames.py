@@ -46,7 +46,7 @@ class _Client(
 
 
 class Resume(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Where a returning client stopped: the last `epoch` and `offset` that it saw."""
+    """Where a returning client stopped: the `epoch`, and the `offset` up to which it has all."""
 
     epoch: Short
     offset: Annotated[int, Meta(ge=0)]
@@ -240,6 +240,9 @@ class ToyTestStarted(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class _RoomEvent(_Server, frozen=True):
+    """`offset`: of a history event its own, one more than that of the one before; of a state event
+    that of the last history event before it."""
+
     epoch: str
     offset: int
 
@@ -264,9 +267,15 @@ class PresenceChanged(_RoomEvent, frozen=True, tag="presenceChanged"):
     """How many viewers are here now; each counts once, however many tabs."""
 
     viewers: int
+    reconnect_within_s: float = 0.0
+    """As in a snapshot."""
 
 
-RoomEvent = TipNotice | RoomChanged | PresenceChanged
+HistoryEvent = TipNotice
+"""What happened: it is counted, kept for those who return, and missed by nobody unnoticed."""
+StateEvent = RoomChanged | PresenceChanged
+"""What is so now: the newest says all, a snapshot says the same, and none is kept."""
+RoomEvent = HistoryEvent | StateEvent
 
 # ---- server -> client: own frames ------------------------------------------------------------
 
@@ -313,7 +322,8 @@ class SelfView(msgspec.Struct, frozen=True, rename="camel"):
 
 class Snapshot(_Server, frozen=True, tag="snapshot"):
     """The first own frame after `connect` succeeds; room events after it are later than it.
-    `recovered`: the events since `resume` follow; otherwise this snapshot replaces all state."""
+    `recovered`: `missed` has every history event between `resume` and `offset`; otherwise this
+    snapshot replaces all that was known. One frame has both, so that nobody gets a part of it."""
 
     epoch: str
     offset: int
@@ -322,6 +332,10 @@ class Snapshot(_Server, frozen=True, tag="snapshot"):
     room: RoomView
     self: SelfView
     viewers: int
+    missed: tuple[HistoryEvent, ...] = ()
+    reconnect_within_s: float = 0.0
+    """After a connection that was lost without a close frame: come back at a random moment within
+    this long. The more members, the longer."""
 
 
 class SelfChanged(_Server, frozen=True, tag="selfChanged"):

@@ -125,10 +125,13 @@ fields in both encodings.
    is no frame is answered by an `error` with its ref, if that can be read; a client that goes on
    sending such messages is closed with 4504.
 6. Before the token ends the client sends `refreshToken`; without it: close code 4004.
-7. After a close the client decides by the code's range whether it comes back. If so it waits a
-   growing, jittered time, connects and gives `resume`: the epoch and the offset that it saw last.
-   `snapshot.recovered` says whether the events that it missed follow; otherwise the snapshot
-   replaces all that it knew.
+7. After a close the client decides by the code's range whether it comes back, and when: a reason
+   that ends with `; in 4.2 s` says it, to each client another time; after a connection that was
+   lost without a close frame it is a random moment within `reconnectWithinS` of the last snapshot.
+   Attempts that fail are repeated after a growing, jittered time.
+8. It connects and gives `resume`: the epoch, and the offset up to which it has all. Either
+   `snapshot.recovered` is true and `missed` has all that happened since, or the snapshot replaces
+   all that it knew.
 """
 
 _CLIENT_FRAMES: Final = """
@@ -137,7 +140,9 @@ is not read. A field that has a default may be left out.
 """
 
 _ROOM_EVENTS: Final = """
-Everyone in the room gets the same bytes. `offset` counts a room's events within one `epoch`.
+Everyone in the room gets the same bytes. `offset` counts what happens in a room within one
+`epoch`: a history event (`tipNotice`) has the next one, so that a jump is a loss; a state event
+carries the last one, and only the newest of its kind matters.
 """
 
 _ERRORS: Final = """

@@ -34,6 +34,7 @@ from protocol.devices import Overrides, is_tighter
 from protocol.errors import CloseCode, ErrorCode, Refusal
 from protocol.gating import Preferences, set_preferences
 from protocol.lovense import read_level_map, read_toys
+from protocol.reconnect import reconnect_window_s
 from protocol.tip_activated import MembershipTier
 
 PREFERENCES_WAITING_MAX: Final = 8
@@ -120,15 +121,18 @@ def _join_viewer(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
 
 
 def _admit(state: RoomState, ctx: Context, message: Join, view: frames.SelfView) -> list[Effect]:
-    """Answer, snapshot, and only then the room's events."""
+    """Answer, snapshot with what was missed, and only then the room's events."""
+    missed = state.missed_since(message.resume)
     snapshot = frames.Snapshot(
         epoch=state.epoch,
         offset=state.offset,
-        recovered=False,
+        recovered=missed is not None,
         server_time=ctx.now.epoch_ms,
         room=state.view(),
         self=view,
         viewers=len(state.viewers),
+        missed=missed or (),
+        reconnect_within_s=reconnect_window_s(len(state.viewers)),
     )
     answer: list[Effect] = (
         [] if message.ref is None else [Send(message.session_id, frames.Ok(message.ref))]
@@ -379,7 +383,7 @@ def publish_view(state: RoomState) -> list[Effect]:
     if view == state.view_sent:
         return []
     first, state.view_sent = state.view_sent is None, view
-    return [] if first else [Publish(frames.RoomChanged(state.epoch, state.next_offset(), view))]
+    return [] if first else [Publish(frames.RoomChanged(state.epoch, state.offset, view))]
 
 
 def publish_presence(state: RoomState, ctx: Context) -> list[Effect]:
@@ -388,7 +392,8 @@ def publish_presence(state: RoomState, ctx: Context) -> list[Effect]:
         return []
     state.presence_sent = len(state.viewers)
     state.presence_sent_at_s = ctx.now.clock_s
-    count = frames.PresenceChanged(state.epoch, state.next_offset(), state.presence_sent)
+    window_s = reconnect_window_s(state.presence_sent)
+    count = frames.PresenceChanged(state.epoch, state.offset, state.presence_sent, window_s)
     return [Publish(count)]
 
 

@@ -1,17 +1,13 @@
 """Room registry: brings a room up on first use, forgets it when it is put away."""
 
 from collections.abc import Iterator
-from typing import Final
 
 import structlog
 import trio
 
 from actors.ports import StoreUnavailable
 from actors.room.actor import RoomActor, RoomPorts, RoomUnknown
-from protocol.errors import ErrorCode, Refused
-
-FAILED_ROOM_REST_S: Final = 10.0
-"""A room that crashed too often stays closed this long before anyone may open it again."""
+from protocol.errors import FAILED_ROOM_REST_S, ErrorCode, Refused
 
 
 class RoomRegistry:

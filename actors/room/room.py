@@ -167,14 +167,14 @@ def restore(state: RoomState, record: RoomRecord, ctx: Context) -> list[Effect]:
         effects += activation.restore(state, ctx, pending.event, pending.records)
     for requeued in record.requeued:
         effects += activation.restore_requeue(state, ctx, requeued)
-    return effects + _settle_down(state, ctx)
+    return _remember(state, effects + _settle_down(state, ctx))
 
 
 def step(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]:
     """Apply one message, then all that is due: no I/O, no waiting. Effects are in delivery
     order: what is for all comes last, for a thousand members take milliseconds, and a command or
     a stop that one of them waits for does not."""
-    effects = _apply(state, message, ctx) + _settle_down(state, ctx)
+    effects = _remember(state, _apply(state, message, ctx) + _settle_down(state, ctx))
     return sorted(effects, key=lambda effect: isinstance(effect, Publish))
 
 
@@ -184,6 +184,15 @@ def next_due_s(state: RoomState, ctx: Context) -> float:
     if state.empty_since_s is not None:
         times.append(state.empty_since_s + PUT_AWAY_AFTER_S)
     return min(times)
+
+
+def _remember(state: RoomState, effects: list[Effect]) -> list[Effect]:
+    """Keep what is published for those who return. Who joins in this very step gets it as an event:
+    it comes after the own snapshot."""
+    for effect in effects:
+        if isinstance(effect, Publish) and isinstance(effect.event, frames.HistoryEvent):
+            state.history.record(effect.event)
+    return effects
 
 
 def _settle_down(state: RoomState, ctx: Context) -> list[Effect]:

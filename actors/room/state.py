@@ -8,6 +8,7 @@ from uuid import UUID
 from actors.ports import Broadcast, ModelSessionId, SessionId
 from actors.room.activation_queue import Activation, ActivationQueue
 from actors.room.effects import StoreRequeue
+from actors.room.history import EventHistory
 from actors.room.messages import Asker
 from actors.runtime.moment import Chance, Moment
 from protocol import frames
@@ -213,6 +214,8 @@ class RoomState:
     model_toy_tip_id: str | None = None
     """What it then plays. To send the same command again is no overlap: a page runs it once."""
     offset: int = 0
+    """Of the newest history event."""
+    history: EventHistory = field(default_factory=EventHistory)
     broadcast_changing: bool = False
     broadcast_unsure: Broadcast | None = None
     """A start that the database did not answer: it may stand there."""
@@ -280,8 +283,16 @@ class RoomState:
         )
 
     def next_offset(self) -> int:
+        """For one more history event."""
         self.offset += 1
         return self.offset
+
+    def missed_since(self, resume: frames.Resume | None) -> tuple[frames.HistoryEvent, ...] | None:
+        """All that a returning member has missed; None where that is not known whole: it was in
+        another life of the room, or some of it is gone."""
+        if resume is None or resume.epoch != self.epoch:
+            return None
+        return self.history.since(resume.offset)
 
     def snapshot(self) -> RoomSnapshot:
         """What routing looks at, now."""

@@ -43,6 +43,10 @@ class Chance:
         value |= 0b10 << 62 | random_bits & (1 << 62) - 1
         return UUID(int=value)
 
+    def draw(self) -> float:
+        """Uniform in [0, 1)."""
+        return self._rng.random()
+
     def jitter(self, seconds: float, share: float = 0.2) -> float:
         """`seconds`, up to `share` more or less, so that many do not come back at once."""
-        return seconds * (1 + share * (2 * self._rng.random() - 1))
+        return seconds * (1 + share * (2 * self.draw() - 1))

@@ -5,6 +5,7 @@ framing      a message framed once, for everyone
 outbox       the only writer of one socket: direct sends, a bounded backlog, an overflow
 stream       what trio-websocket reads from and writes to: the same socket, through the outbox
 connection   one accepted socket: its outbox, its deadline, how it closes
+farewell     a connection whose close frame says when to come back
 handshake    path, origin and subprotocol of the HTTP upgrade
 rate_limit   frames per second of one connection, and when it is a flood
 session      what a member says: connect, frames to the room, leave
@@ -13,5 +14,6 @@ heartbeat    one task that pings all and closes the silent
 lifetime     the task of one connection: handshake, session, close; nothing escapes from it
 listener     accept, connection limits, drain
 
-Direction: listener -> lifetime -> session, handshake -> fan_out -> connection -> outbox, stream.
+Direction: listener -> farewell, lifetime -> session, handshake -> fan_out -> connection -> outbox,
+stream.
 """

@@ -10,9 +10,13 @@ import structlog
 import trio
 
 from actors.ports import MemberStore, Rooms
+from actors.runtime.moment import Chance
+from protocol.errors import CloseCode
+from protocol.reconnect import come_back_in_s
 from server.auth import Authority
 from server.sockets.connection import Connection
 from server.sockets.fan_out import FanOut
+from server.sockets.farewell import MemberConnection
 from server.sockets.heartbeat import keep_alive
 from server.sockets.lifetime import serve_connection
 from server.sockets.limits import SocketLimits
@@ -36,12 +40,15 @@ _REFUSAL_TIMEOUT_S: Final = 1.0
 class SocketServer:
     """What `serve_sockets` reports once it listens."""
 
-    def __init__(self, listening: list[socket.socket], limits: SocketLimits) -> None:
+    def __init__(
+        self, listening: list[socket.socket], limits: SocketLimits, chance: Chance
+    ) -> None:
         self.port: int = listening[0].getsockname()[1]
         self.refused = 0
         """Connections answered with 503."""
         self._listening = listening
         self._limits = limits
+        self._chance = chance
         self._connections: set[Connection] = set()
         self._per_address: Counter[str] = Counter()
         self._refusals_waiting = 0
@@ -123,10 +130,15 @@ class SocketServer:
             self._refuse(sock, nursery)
             return
         _tune(sock, self._limits)
-        connection = Connection(ports.delivery.next_session_id(), sock, self._limits)
+        session_id = ports.delivery.next_session_id()
+        connection = MemberConnection(session_id, sock, self._limits, self._come_back_in_s)
         self._connections.add(connection)
         self._per_address[address] += 1
         nursery.start_soon(self._serve_one, connection, address, ports, origins)
+
+    def _come_back_in_s(self, code: CloseCode) -> float | None:
+        """Not all members are of the room that closes, but all may be closed by now."""
+        return come_back_in_s(code, len(self._connections), self._chance.draw())
 
     def _full(self, address: str) -> bool:
         if len(self._connections) >= self._limits.connections_max:
@@ -187,6 +199,7 @@ async def serve_sockets(
     rooms: Rooms,
     members: MemberStore,
     delivery: FanOut,
+    chance: Chance | None = None,
     task_status: trio.TaskStatus[SocketServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until drained or cancelled; both tell every member GOING_AWAY. `port` 0: any free
@@ -197,7 +210,7 @@ async def serve_sockets(
     ports = SessionPorts(
         limits=limits, authority=authority, rooms=rooms, members=members, delivery=delivery
     )
-    server = SocketServer(await _listen(host, port), limits)
+    server = SocketServer(await _listen(host, port), limits, chance or Chance())
     task_status.started(server)
     await server._serve(ports, origins)
 

@@ -96,10 +96,11 @@ def model_join(
     page_id: str | None = "page-1",
     user_id: str = MODEL,
     integration: LovenseMode | None = LovenseMode.EXTENSION,
+    resume: frames.Resume | None = None,
 ) -> Join:
     viewer = ViewerRecord(Preferences(), None)
     return Join(
-        session_id, ref, user_id, "Mia", True, FREE, viewer, integration, None, page_id=page_id
+        session_id, ref, user_id, "Mia", True, FREE, viewer, integration, resume, page_id=page_id
     )
 
 
@@ -111,9 +112,10 @@ def viewer_join(
     tier: MembershipTier = FREE,
     preferences: Preferences | None = None,
     balance: int | None = 1_000,
+    resume: frames.Resume | None = None,
 ) -> Join:
     viewer = ViewerRecord(preferences or Preferences(), balance)
-    return Join(session_id, ref, user_id, user_id.title(), False, tier, viewer, None, None)
+    return Join(session_id, ref, user_id, user_id.title(), False, tier, viewer, None, resume)
 
 
 class Inbox:

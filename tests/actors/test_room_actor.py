@@ -16,12 +16,11 @@ from actors.room.messages import (
     PlatformSettingsChanged,
     TipByRequest,
 )
-from actors.room.registry import FAILED_ROOM_REST_S
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from actors.runtime.supervisor import RESTARTS_MAX
 from protocol import frames
 from protocol.audit import TargetState
-from protocol.errors import CloseCode, ErrorCode, Refused
+from protocol.errors import FAILED_ROOM_REST_S, CloseCode, ErrorCode, Refused
 from protocol.gating import Preferences
 from protocol.tip_activated import ViewerSyncMode
 from protocol.toy_settings import ModelSettings, PlatformSettings

@@ -1,5 +1,6 @@
 """Stopping and starting again: members are told, and what was there is there again."""
 
+import re
 import time
 from pathlib import Path
 
@@ -31,7 +32,11 @@ def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path
             assert site.server.stop() == 0
             stopped_s = time.monotonic() - began_s
             assert stopped_s < STOP_TIMEOUT_S
-            assert (jo.closed().code, alex.closed().code) == (4000, 4000)
+            for each in (jo, alex):
+                closed = each.closed()
+                assert closed.code == 4000
+                assert re.search(r"; in [01]\.\d s\Z", closed.reason), "two are back in a second"
+            left_at = {"epoch": jo.snapshot["epoch"], "offset": jo.snapshot["offset"]}
         assert [line for line in site.server.log if line.get("level") == "error"] == []
 
         began_s = time.monotonic()
@@ -45,6 +50,10 @@ def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path
             assert jo.broadcast_id == broadcast_id
             assert jo.snapshot["room"]["viewerSyncMode"] == "SHARED_MOMENT"
             assert jo.tip(tip_id, 15)["result"] == first["result"]
+        with site.socket() as jo:
+            snapshot = jo.join(site.demo_token("jo"), resume=left_at)
+            assert (snapshot["recovered"], snapshot["missed"]) == (False, [])
+            assert snapshot["epoch"] != left_at["epoch"]
         platform = site.request("GET", "/admin/settings", "admin").json()
         assert platform["lovenseMinTipForActivation"] == 12
         # The demo's secret is kept, too: a token of before is still good.

@@ -110,10 +110,32 @@ SERVER_FRAMES: dict[str, ServerFrame] = {
     "tipNotice": frames.TipNotice(
         EPOCH, 42, "goldie", 150, "Wave", "A wave for 5 seconds", "2026-07-01T20:15:30-05:00"
     ),
-    "roomChanged": frames.RoomChanged(EPOCH, 43, ROOM_VIEW),
-    "presenceChanged": frames.PresenceChanged(EPOCH, 44, 1000),
+    "roomChanged": frames.RoomChanged(EPOCH, 42, ROOM_VIEW),
+    "presenceChanged": frames.PresenceChanged(EPOCH, 42, 1000, reconnect_within_s=2.0),
     "snapshot": frames.Snapshot(
-        EPOCH, 44, False, 1_782_954_930_000, ROOM_VIEW, SELF_VIEW, viewers=1000
+        EPOCH,
+        44,
+        False,
+        1_782_954_930_000,
+        ROOM_VIEW,
+        SELF_VIEW,
+        viewers=1000,
+        reconnect_within_s=2.0,
+    ),
+    "snapshot of one who returns": frames.Snapshot(
+        EPOCH,
+        42,
+        True,
+        1_782_954_930_000,
+        ROOM_VIEW,
+        SELF_VIEW,
+        viewers=1000,
+        missed=(
+            frames.TipNotice(
+                EPOCH, 42, "goldie", 150, "Wave", "A wave", "2026-07-01T20:15:30-05:00"
+            ),
+        ),
+        reconnect_within_s=2.0,
     ),
     "selfChanged": frames.SelfChanged(SELF_VIEW),
     "command": frames.Command(

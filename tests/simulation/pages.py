@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import trio
 
 from actors.room.actor import RoomActor
@@ -78,6 +79,12 @@ class Page:
         """tipIds with two receipts that are not the same"""
         self.refused: dict[str, ErrorCode] = {}
         """tipId -> the last refusal"""
+        self.resume: frames.Resume | None = None
+        """Up to where it has all history events."""
+        self.gaps: list[str] = []
+        """Where the room was silent about something that this page has not got."""
+        self.recovered = 0
+        """Returns to a room that still had what was missed, and something was."""
         self._make_join = make_join
         self._rng = rng
         self._next_session = next_session
@@ -99,7 +106,8 @@ class Page:
         register(self)
         try:
             self._room = await rooms.open(self.room_id)
-            self._room.tell(self._make_join(self.session_id))
+            join = self._make_join(self.session_id)
+            self._room.tell(msgspec.structs.replace(join, resume=self.resume))
         except (Refused, MailboxFull, MailboxClosed):
             return
         self.connected = True
@@ -140,7 +148,10 @@ class Page:
     def receive(self, frame: object) -> None:
         match frame:
             case frames.Snapshot():
+                self._take_snapshot(frame)
                 self.report()
+            case frames.TipNotice():
+                self._take_event(frame)
             case frames.Command():
                 self._tasks.start_soon(self._run_command, frame, self.session_id)
             case frames.ToysStopped(call):
@@ -155,6 +166,24 @@ class Page:
                 self.refused[self._tip_of_ref.pop(ref)] = code
             case _:
                 pass
+
+    def _take_snapshot(self, snapshot: frames.Snapshot) -> None:
+        if snapshot.recovered:
+            self.recovered += bool(snapshot.missed)
+            for event in snapshot.missed:
+                self._take_event(event)
+            if self.resume != frames.Resume(snapshot.epoch, snapshot.offset):
+                self.gaps.append(f"recovered at {snapshot.offset}, and only {self.resume} is here")
+        self.resume = frames.Resume(snapshot.epoch, snapshot.offset)
+
+    def _take_event(self, event: frames.HistoryEvent) -> None:
+        expected = None
+        if self.resume is not None:
+            expected = frames.Resume(self.resume.epoch, self.resume.offset + 1)
+        got = frames.Resume(event.epoch, event.offset)
+        if got != expected:
+            self.gaps.append(f"{got} came where {expected} was due")
+        self.resume = got
 
     async def _run_command(self, command: frames.Command, session_id: int) -> None:
         """Start the toy, late perhaps but never after the command has expired, and say so."""

@@ -61,6 +61,7 @@ def test_the_runs_have_faults_and_effects_worth_checking() -> None:
     states = {each.state for world in worlds for each in world.database.audit}
     assert len(states) >= 7, states
     assert any(each.requeue for world in worlds for each in world.database.audit)
+    assert sum(page.recovered for world in worlds for page in world.pages) >= 8
 
 
 @pytest.mark.slow  # two whole runs

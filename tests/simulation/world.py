@@ -385,7 +385,12 @@ class World:
     # ---- what must hold at rest --------------------------------------------------------------
 
     def problems(self) -> list[str]:
-        return [*self._ledger_problems(), *self._consumer_problems(), *self._toy_problems()]
+        return [
+            *self._ledger_problems(),
+            *self._consumer_problems(),
+            *self._toy_problems(),
+            *(f"{page.user_id}: {gap}" for page in self.pages for gap in page.gaps),
+        ]
 
     def _ledger_problems(self) -> Iterator[str]:
         books = self.database.books

@@ -1,5 +1,7 @@
 """What a member may say, and what is answered to the rest."""
 
+import re
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ from trio_websocket import ConnectionClosed
 from actors.room.messages import MemberFrame, TierChanged
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.codec import JSON, MSGPACK
-from protocol.errors import CLOSES, CloseCode, ErrorCode
+from protocol.errors import CLOSES, FAILED_ROOM_REST_S, CloseCode, ErrorCode
 from protocol.frames import (
     CommandAccepted,
     Connect,
@@ -54,8 +56,20 @@ async def heard_until_close(client: Client) -> tuple[list[Any], int]:
             break
     assert reason is not None
     if reason.code in CLOSES:
-        assert reason.reason == CLOSES[CloseCode(reason.code)].text
+        rule = CLOSES[CloseCode(reason.code)]
+        text, _, back_in = (reason.reason or "").partition("; in ")
+        assert text == rule.text
+        assert bool(back_in) is (rule.crowd or rule.rest_s > 0)
     return frames, reason.code
+
+
+async def told_to_come_back_in_s(client: Client) -> float:
+    """By the reason of the close that comes next."""
+    with pytest.raises(ConnectionClosed) as closed:
+        await client.hear()
+    found = re.search(r"; in (\d+\.\d) s\Z", closed.value.reason.reason or "")
+    assert found is not None
+    return float(found[1])
 
 
 def tip(ref: int = 2) -> Tip:
@@ -461,6 +475,21 @@ async def test_a_room_that_does_not_come_up_closes_to_come_back(house: House) ->
         house.room.refusing = MailboxClosed
         await client.say(EndBroadcast(2))
         assert await heard_until_close(client) == ([], CloseCode.ROOM_RESTARTING)
+
+
+async def test_a_crowd_that_is_closed_at_once_is_told_to_come_back_at_different_moments(
+    house: House,
+) -> None:
+    async with AsyncExitStack() as stack:
+        members = [await stack.enter_async_context(house.member(f"v-{n}")) for n in range(8)]
+        for join in house.room.joins:
+            house.delivery.close(join.session_id, CloseCode.ROOM_FAILED)
+        moments = set()
+        for member in members:
+            moments.add(await told_to_come_back_in_s(member))
+        assert min(moments) >= FAILED_ROOM_REST_S
+        assert max(moments) <= FAILED_ROOM_REST_S + 1
+        assert len(moments) > 1
 
 
 async def test_frames_reach_the_room_with_their_session(house: House) -> None:

@@ -71,7 +71,7 @@ export const CLOSES = {
   CONNECT_TIMEOUT: { code: 4003, cause: "client", text: "no connect message in time" },
   TOKEN_EXPIRED: { code: 4004, cause: "client", text: "the token has expired; come back with a new one" },
   ROOM_RESTARTING: { code: 4005, cause: "server", text: "the room restarts; come back" },
-  FLOOD: { code: 4006, cause: "client", text: "too many messages" },
+  FLOOD: { code: 4006, cause: "client", text: "too many messages; come back" },
   ROOM_FAILED: { code: 4007, cause: "server", text: "the room rests after repeated failures; come back" },
   TOKEN_INVALID: { code: 4500, cause: "client", text: "the token is not valid" },
   WRONG_ROOM: { code: 4501, cause: "client", text: "the token is for another room" },
