@@ -9,19 +9,12 @@ ends with status 1. Read `DOCUMENTS` at the end first.
 """
 
 import argparse
-import ast
-import inspect
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, get_args
 
-import msgspec
 from msgspec import NODEFAULT
 from msgspec import inspect as types
 
@@ -32,26 +25,31 @@ from protocol.frames import (
     BroadcastStarted,
     ClientFrame,
     Error,
+    HistoryEvent,
     ModelFrame,
     Ok,
     OwnFrame,
     RoomEvent,
+    SetPreferences,
+    StartBroadcast,
+    Tip,
     TipReceipt,
+    ToyTest,
     ToyTestStarted,
 )
 from protocol.gating import Preferences
+from server.frame_types import frame_types
+from server.struct_notes import StructClass, doc_of, field_notes, nested
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 
-StructClass = type[msgspec.Struct]
-
-_RESULTS: Final[tuple[StructClass, ...]] = (
-    TipReceipt,
-    Preferences,
-    BroadcastStarted,
-    ToyTestStarted,
-)
-"""What `ok` carries: its `result` is untyped, so no frame leads to them."""
+RESULTS: Final[dict[StructClass, StructClass]] = {
+    Tip: TipReceipt,
+    SetPreferences: Preferences,
+    StartBroadcast: BroadcastStarted,
+    ToyTest: ToyTestStarted,
+}
+"""Frame -> what the `ok` to it carries: its `result` is untyped, so no frame leads there."""
 
 _PATTERN_WORDS: Final = {
     tip_activated.NO_NUL_PATTERN: "no NUL",
@@ -82,9 +80,9 @@ def protocol_page() -> str:
         "Only the member whom they concern gets them.",
         *map(_frame, own),
         "## Results of `ok`",
-        *map(_shape, _RESULTS),
+        *map(_shape, RESULTS.values()),
         "## Shapes",
-        *map(_shape, _nested((*client, *answers, *room, *own, *_RESULTS))),
+        *map(_shape, nested((*client, *answers, *room, *own, *RESULTS.values()))),
         "## Errors",
         _ERRORS.strip(),
         _error_table(),
@@ -166,11 +164,11 @@ def _shape(kind: StructClass) -> str:
 
 def _section(kind: StructClass, title: str) -> str:
     parts = [f"### {title}"]
-    if kind.__doc__:
-        parts.append(_wire_names(inspect.cleandoc(kind.__doc__)))
+    if doc := doc_of(kind):
+        parts.append(doc)
     info = types.type_info(kind)
     assert isinstance(info, types.StructType)
-    notes = _field_notes(kind)
+    notes = field_notes(kind)
     rows = [
         [f"`{field.encode_name}`", _type_words(field.type), _default_words(field)]
         + ([notes.get(field.name, "")] if notes else [])
@@ -245,69 +243,6 @@ def _at_most(count: int | None) -> str:
     return "" if count is None else f" (at most {count})"
 
 
-def _nested(kinds: Sequence[StructClass]) -> list[StructClass]:
-    """Every struct inside `kinds` that is none of them, in the order of first use."""
-    found: dict[StructClass, None] = {}
-
-    def visit(kind: StructClass) -> None:
-        info = types.type_info(kind)
-        assert isinstance(info, types.StructType)
-        for field in info.fields:
-            for inner in _structs_in(field.type):
-                if inner not in found and inner not in kinds:
-                    found[inner] = None
-                    visit(inner)
-
-    for kind in kinds:
-        visit(kind)
-    return list(found)
-
-
-def _structs_in(kind: types.Type) -> Iterator[StructClass]:
-    match kind:
-        case types.StructType(cls):
-            yield cls
-        case types.UnionType(members):
-            for member in members:
-                yield from _structs_in(member)
-        case types.VarTupleType(item_type=inner) | types.DictType(value_type=inner):
-            yield from _structs_in(inner)
-
-
-def _field_notes(kind: StructClass) -> dict[str, str]:
-    """Field -> the string below it in the source: Python keeps it nowhere at run time."""
-    return _notes_in(sys.modules[kind.__module__]).get(kind.__name__, {})
-
-
-@cache
-def _notes_in(module: ModuleType) -> dict[str, dict[str, str]]:
-    """Class -> field -> the string below it."""
-    classes = (
-        node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)
-    )
-    return {definition.name: dict(_notes_of(definition)) for definition in classes}
-
-
-def _notes_of(definition: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    for statement, below in pairwise(definition.body):
-        match statement, below:
-            case (
-                ast.AnnAssign(target=ast.Name(id=name)),
-                ast.Expr(value=ast.Constant(value=str() as text)),
-            ):
-                yield name, _wire_names(" ".join(text.split()))
-
-
-def _wire_names(text: str) -> str:
-    """Docstrings speak Python; a reader of the protocol sees camel case, and null for None."""
-    text = re.sub(
-        r"`[a-z]+(?:_[a-z]+)+`",
-        lambda name: re.sub(r"_([a-z])", lambda letter: letter[1].upper(), name[0]),
-        text,
-    )
-    return re.sub(r"\bNone\b", "null", text)
-
-
 def _subprotocol_table() -> str:
     return _table(
         ("subprotocol", "WebSocket messages"),
@@ -352,7 +287,7 @@ def event_schema() -> str:
     return json.dumps(tip_activated.json_schema(), indent=2) + "\n"
 
 
-# ---- server/web/sdk/codes.js -----------------------------------------------------------------
+# ---- server/web/sdk ----------------------------------------------------------------------------
 
 
 def page_codes() -> str:
@@ -365,13 +300,18 @@ def page_codes() -> str:
         code.name: {"code": code.value, "cause": rule.cause, "text": rule.text}
         for code, rule in CLOSES.items()
     }
+    history: tuple[StructClass, ...] = get_args(HistoryEvent) or (HistoryEvent,)
     return _CODES.format(
-        errors=_rows(errors), closes=_rows(closes), reconnect_max=CLOSE_RECONNECT_MAX
+        errors=_rows(errors),
+        closes=_rows(closes),
+        history=json.dumps([each.__struct_config__.tag for each in history]),
+        reconnect_max=CLOSE_RECONNECT_MAX,
     )
 
 
 _CODES: Final = """\
-// Made by `python -m server.documents` from protocol/errors.py; not edited by hand.
+// Made by `python -m server.documents` from protocol/errors.py and protocol/frames.py; not edited
+// by hand.
 
 /** Error code -> whether the same request may succeed later, who caused it, words to show. */
 export const ERRORS = {{
@@ -382,6 +322,9 @@ export const ERRORS = {{
 export const CLOSES = {{
 {closes}
 }};
+
+/** Events that have an offset of their own, so that a jump is a loss. */
+export const HISTORY_EVENTS = {history};
 
 /**
  * Whether a client that was closed with `code` comes back. Codes outside 4000-4999 are the
@@ -411,6 +354,7 @@ DOCUMENTS: Final[dict[str, Callable[[], str]]] = {
     "docs/protocol.md": protocol_page,
     "docs/tip_activated.schema.json": event_schema,
     "server/web/sdk/codes.js": page_codes,
+    "server/web/sdk/frames.d.ts": lambda: frame_types(RESULTS),
 }
 """Path from the repository's root -> what makes the file's text."""
 

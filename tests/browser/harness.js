@@ -101,7 +101,15 @@ export async function runCommands() {
 }
 
 /** A `client`; the page's <main> shows its state, the last notice's offset and answers. */
-export async function connect({ url, tokenLifeMs, serverTimeMs }) {
+export async function connect({ url, tokenLifeMs, serverTimeMs, integration }) {
+  const sockets = [];
+  const { WebSocket: Real } = window;
+  window.WebSocket = class extends Real {
+    constructor(...address) {
+      super(...address);
+      sockets.push(this);
+    }
+  };
   const { TiproomClient } = await import("/web/sdk/client.js");
   const { dataset } = document.querySelector("main");
   let tokens = 0;
@@ -114,11 +122,17 @@ export async function connect({ url, tokenLifeMs, serverTimeMs }) {
     fetchCredentials,
     codec: "json",
     random: () => 0.999,
-    integration: "EXTENSION",
+    integration: integration ?? undefined,
     pageId: "page-1",
   });
   client.addEventListener("status", ({ detail }) => (dataset.state = detail.state));
   client.addEventListener("tipNotice", ({ detail }) => (dataset.offset = detail.offset));
+  const heard = [];
+  for (const type of ["snapshot", "tipNotice", "gap"]) {
+    client.addEventListener(type, ({ detail }) =>
+      heard.push([type, detail.offset ?? detail.lost, detail.late ?? null]),
+    );
+  }
   const ask = (frame, resend = false, show = "answer") => {
     dataset[show] = "";
     client.request(frame, { resend }).then(
@@ -126,6 +140,6 @@ export async function connect({ url, tokenLifeMs, serverTimeMs }) {
       ({ code, retry }) => (dataset[show] = `${code} ${retry ? "retry" : "final"}`),
     );
   };
-  Object.assign(window, { client, ask });
+  Object.assign(window, { client, ask, heard, sockets });
   client.start();
 }

@@ -28,15 +28,17 @@ class ServerSide:
         self.refusal: tuple[dict[str, Any], int] | None = None
         self.answers = True
         self.snapshot: dict[str, Any] = {"epoch": "e1", "offset": 7, "recovered": False}
+        self.window_s = 0.0
         page.route_web_socket(URL, self._on_socket)
 
     @property
     def last(self) -> list[dict[str, Any]]:
         return self.frames[-1]
 
-    def invite(self, token_life_s: float = 3600) -> None:
-        """Start the page's client."""
+    def invite(self, token_life_s: float = 3600, integration: str | None = "EXTENSION") -> None:
+        """Start the page's client; a viewer's without an integration."""
         options = {
+            "integration": integration,
             "url": URL,
             "tokenLifeMs": token_life_s * 1000,
             "serverTimeMs": SERVER_TIME_MS,
@@ -89,6 +91,8 @@ class ServerSide:
                 "room": {"roomId": "room-1"},
                 "self": {"userId": "luna"},
                 "viewers": 3,
+                "missed": [],
+                "reconnectWithinS": self.window_s,
             }
             socket.send(json.dumps(snapshot | self.snapshot))
         elif self.answers and "ref" in frame:
@@ -104,8 +108,8 @@ def server(page: Page) -> ServerSide:
 def start(page: Page, server: ServerSide) -> Callable[..., None]:
     """Starts the client and waits until it is online."""
 
-    def start(token_life_s: float = 3600) -> None:
-        server.invite(token_life_s)
+    def start(token_life_s: float = 3600, integration: str | None = "EXTENSION") -> None:
+        server.invite(token_life_s, integration)
         expect_state(page, "online")
 
     return start
@@ -130,9 +134,9 @@ def test_it_introduces_itself_first_and_keeps_the_rooms_state(
     }  # fmt: skip
     state = page.evaluate("[client.room.roomId, client.self.userId, client.viewers]")
     assert state == ["room-1", "luna", 3]
-    presence = {"type": "presenceChanged", "epoch": "e1", "offset": 8, "viewers": 4}
-    server.sockets[-1].send(json.dumps(presence))
-    server.notice(9)
+    presence = {"type": "presenceChanged", "epoch": "e1", "offset": 7, "viewers": 4}
+    server.sockets[-1].send(json.dumps(presence | {"reconnectWithinS": 1}))
+    server.notice(8)
     assert page.evaluate("client.viewers") == 4
 
 
@@ -262,19 +266,122 @@ def test_a_connection_that_does_not_answer_is_given_up(
     expect_answer(page, "done")
 
 
-def test_resume_counts_replayed_events_and_not_the_recovered_snapshot(
+def test_who_returns_gets_what_was_missed_once_and_goes_on_from_there(
     page: Page, server: ServerSide, start: Callable[..., None]
 ) -> None:
     start()
     server.notice(8)
-    server.snapshot = {"epoch": "e1", "offset": 20, "recovered": True}
-    for expected in (8, 8, 9):
-        server.close(4000)
-        page.clock.run_for(3_000)
-        expect_state(page, "online")
-        assert server.last[0]["resume"] == {"epoch": "e1", "offset": expected}
-        if len(server.sockets) == 3:  # the second time nothing had been replayed before the loss
-            server.notice(9)
+    server.close(4000)
+    missed = [{"type": "tipNotice", "epoch": "e1", "offset": n} for n in (9, 10)]
+    server.snapshot = {"epoch": "e1", "offset": 10, "recovered": True, "missed": missed}
+    page.clock.run_for(3_000)
+    expect_state(page, "online")
+    assert server.last[0]["resume"] == {"epoch": "e1", "offset": 8}
+    server.notice(11)
+    server.sockets[-1].send(json.dumps(missed[0]))  # once more: it is here already
+    server.notice(12)
+    heard = [
+        ["snapshot", 7, None], ["tipNotice", 8, None],
+        ["tipNotice", 9, True], ["tipNotice", 10, True], ["snapshot", 10, None],
+        ["tipNotice", 11, None], ["tipNotice", 12, None],
+    ]  # fmt: skip
+    assert page.evaluate("heard") == heard
+    assert page.evaluate("client.status.state") == "online"
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "lost"),
+    [
+        ({"epoch": "e1", "offset": 9, "recovered": False}, 2),
+        ({"epoch": "e2", "offset": 1, "recovered": False}, None),
+    ],
+)
+def test_a_fresh_start_says_what_is_lost(
+    page: Page, server: ServerSide, start: Callable[..., None], snapshot: Any, lost: int | None
+) -> None:
+    start()
+    server.close(4000)
+    server.snapshot = snapshot
+    page.clock.run_for(3_000)
+    expect_state(page, "online")
+    assert page.evaluate("heard") == [
+        ["snapshot", 7, None], ["gap", lost, None], ["snapshot", snapshot["offset"], None],
+    ]  # fmt: skip
+    assert page.evaluate("client.room.roomId") == "room-1"
+
+
+def test_a_hole_in_the_events_is_told_before_what_comes_after_it(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    server.notice(11)
+    assert page.evaluate("heard")[1:] == [["gap", 3, None], ["tipNotice", 11, None]]
+    server.close(4000)
+    page.clock.run_for(3_000)
+    expect_state(page, "online")
+    assert server.last[0]["resume"] == {"epoch": "e1", "offset": 11}
+
+
+def test_it_comes_back_when_the_close_says(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    server.close(4000, "the server is going away; come back; in 7.3 s")
+    status = page.evaluate("client.status")
+    assert (status["retryInMs"], status["reason"]) == (
+        7_300,
+        "the server is going away; come back",
+    )
+    page.clock.run_for(7_200)
+    assert len(server.sockets) == 1
+    page.clock.run_for(200)
+    expect_state(page, "online")
+    server.close(4000, "come back; in 0.1 s")  # it was not online for long: its own waits grow
+    assert page.evaluate("client.status.retryInMs") == pytest.approx(999)
+
+
+@pytest.mark.parametrize(
+    ("integration", "code", "waits_ms"),
+    [(None, 1006, 9_990), ("CAM_KIT", 1006, 499.5), (None, 4001, 499.5)],
+)
+def test_after_a_loss_without_a_word_the_viewers_of_a_room_spread_over_its_window(
+    page: Page,
+    server: ServerSide,
+    start: Callable[..., None],
+    integration: str | None,
+    code: int,
+    waits_ms: float,
+) -> None:
+    """The model's page is one, and hurries."""
+    server.window_s = 10
+    start(integration=integration)
+    if code == 1006:
+        page.evaluate("sockets[0].onclose({code: 1006, reason: ''})")  # no frame can say it
+    else:
+        server.close(code)
+    assert page.evaluate("client.status.retryInMs") == pytest.approx(waits_ms)
+
+
+def test_a_stop_waits_for_no_window(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    server.window_s = 10
+    start(integration=None)
+    server.close(4000, "the server is going away; come back; in 8.0 s")
+    expect_state(page, "waiting")
+    page.evaluate("ask({type: 'stopToys'}, true)")
+    expect_answer(page, "done")
+    assert [frame["type"] for frame in server.last] == ["connect", "stopToys"]
+
+
+def test_a_stop_that_was_on_its_way_brings_the_page_back_at_once(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start(integration=None)
+    server.answers = False
+    page.evaluate("ask({type: 'stopToys'}, true)")
+    server.close(4000, "the server is going away; come back; in 8.0 s")
+    assert page.evaluate("client.status.retryInMs") == pytest.approx(499.5)
 
 
 def test_the_token_is_replaced_a_minute_before_its_end_on_the_same_socket(

@@ -5,13 +5,15 @@
  * comes back by itself when the connection is lost, and says again after every snapshot what the
  * server forgets with a socket: toys and settings. Read `start`, then `#onFrame`.
  *
- * Events: `status` ({@link Status}), and every server frame under its `type`: `snapshot`,
- * `tipNotice`, `roomChanged`, `presenceChanged`, `selfChanged`, `command`, `stop`, `queueChanged`,
- * `activationChanged`, `modelToysChanged`; the frame is the event's `detail`.
+ * Events: `status` ({@link Status}), `gap` ({@link Gap}), and every server frame but the answers
+ * under its `type`; the frame is the event's `detail`. What was missed while there was no connection
+ * comes as the events that it was, with `late: true`, before the `snapshot` that brought it. Types:
+ * client.d.ts, and frames.d.ts for the frames.
  */
-import { backoffMs } from "./backoff.js";
+import { comeBackMs, readReason } from "./backoff.js";
 import { CODECS } from "./codec.js";
-import { CLOSES, reconnects } from "./codes.js";
+import { CLOSES, HISTORY_EVENTS, reconnects } from "./codes.js";
+import { Place } from "./place.js";
 
 /** A question without an answer for this long means that the connection is dead. */
 const ANSWER_TIMEOUT_MS = 10_000;
@@ -33,6 +35,9 @@ const CLOSE_ABNORMAL = 1006;
  * @property {number} [code] close code, where there was a close
  * @property {string} [reason] the server's words, fit to be shown
  * @property {number} [retryInMs]
+ *
+ * @typedef {object} Gap Events of the room that this client will not get
+ * @property {number | null} lost how many; null: some perhaps, the room itself has started anew
  */
 
 /**
@@ -76,7 +81,10 @@ export class TiproomClient extends EventTarget {
   #attempt = 0;
   /** What the server said when it refused `connect`; the close that follows says less. */
   #refusal = null;
-  #resume = null;
+  #place = new Place();
+  #wasOnline = false;
+  /** To spread over after a loss without a word: the server may have gone, and everyone with it. */
+  #windowMs = 0;
   #serverOffsetMs = 0;
   #pending = new Map();
   #toys = null;
@@ -149,6 +157,7 @@ export class TiproomClient extends EventTarget {
       }
       this.#pending.set(entry.frame.ref, entry);
       if (this.status.state === "online") this.#ask(entry);
+      else if (frame.type === "stopToys") this.#retryNow();
     });
   }
 
@@ -187,7 +196,7 @@ export class TiproomClient extends EventTarget {
         this.#credentials = await this.#options.fetchCredentials();
       } catch (error) {
         if (this.status.state === "connecting")
-          this.#waitAndRetry(CLOSE_ABNORMAL, String(error.message));
+          this.#waitAndRetry(CLOSE_ABNORMAL, String(error.message), null);
         return;
       }
       if (this.status.state !== "connecting") return;
@@ -208,7 +217,7 @@ export class TiproomClient extends EventTarget {
       ref: this.#connectRef,
       token: this.#credentials.token,
       integration: this.#options.integration,
-      resume: this.#resume ?? undefined,
+      resume: this.#place.resume,
       pageId: this.#options.pageId,
     });
   }
@@ -216,20 +225,33 @@ export class TiproomClient extends EventTarget {
   #onClose(code, reason) {
     this.#dropSocket();
     if (code === CLOSES.TOKEN_EXPIRED.code) this.#credentials = null;
-    const words = this.#refusal?.text || reason;
+    const said = readReason(reason);
+    const words = this.#refusal?.text || said.words;
     if (reconnects(code)) {
       this.#rejectPending((entry) => !entry.resend, "DISCONNECTED", "The connection was lost.");
-      this.#waitAndRetry(code, words);
+      this.#waitAndRetry(code, words, said.toldMs);
     } else {
       this.#rejectPending(() => true, "CLOSED", words || "The connection was closed.");
       this.#setStatus({ state: "refused", code, reason: words });
     }
   }
 
-  #waitAndRetry(code, reason) {
-    const retryInMs = backoffMs(this.#attempt++, this.#options.random);
+  #waitAndRetry(code, reason, toldMs) {
+    // Who has a toy to stop is no crowd, and neither is the one model of a room.
+    const isAlone = this.#options.integration !== undefined || this.#mustStop();
+    const retryInMs = comeBackMs({
+      attempt: this.#attempt++,
+      toldMs: this.#mustStop() ? null : toldMs,
+      windowMs: this.#wasOnline && code === CLOSE_ABNORMAL && !isAlone ? this.#windowMs : 0,
+      random: this.#options.random,
+    });
+    this.#wasOnline = false;
     this.#retryTimer = setTimeout(() => this.#connect(), retryInMs);
     this.#setStatus({ state: "waiting", code, reason, retryInMs });
+  }
+
+  #mustStop() {
+    return [...this.#pending.values()].some(({ frame }) => frame.type === "stopToys");
   }
 
   #retryNow = () => {
@@ -264,15 +286,26 @@ export class TiproomClient extends EventTarget {
         break;
       case "presenceChanged":
         this.viewers = frame.viewers;
+        this.#keepWindow(frame);
         break;
       case "selfChanged":
         this.self = frame.self;
         break;
     }
-    if (frame.type !== "snapshot" && frame.offset !== undefined) {
-      this.#resume = { epoch: frame.epoch, offset: frame.offset };
+    if (HISTORY_EVENTS.includes(frame.type)) {
+      const lost = this.#place.advance(frame);
+      if (lost < 0) return;
+      if (lost > 0) this.#emit("gap", { lost });
     }
-    this.dispatchEvent(new CustomEvent(frame.type, { detail: frame }));
+    this.#emit(frame.type, frame);
+  }
+
+  #emit(type, detail) {
+    this.dispatchEvent(new CustomEvent(type, { detail }));
+  }
+
+  #keepWindow({ reconnectWithinS }) {
+    this.#windowMs = reconnectWithinS * 1000;
   }
 
   #onAnswer(answer) {
@@ -289,8 +322,9 @@ export class TiproomClient extends EventTarget {
   }
 
   #onSnapshot(snapshot) {
-    // A recovered snapshot is followed by the events since `resume`: their offsets count.
-    if (!snapshot.recovered) this.#resume = { epoch: snapshot.epoch, offset: snapshot.offset };
+    const lost = this.#place.restart(snapshot);
+    this.#keepWindow(snapshot);
+    this.#wasOnline = true;
     this.#serverOffsetMs = snapshot.serverTime - Date.now();
     ({ room: this.room, self: this.self, viewers: this.viewers } = snapshot);
     this.#stableTimer = setTimeout(() => (this.#attempt = 0), STABLE_AFTER_MS);
@@ -302,6 +336,8 @@ export class TiproomClient extends EventTarget {
     if (this.#settings !== undefined) this.#report("reportSettings", { settings: this.#settings });
     if (this.#toys !== null) this.#report("reportToys", { toys: this.#toys });
     for (const entry of waiting) if (entry.timer === 0) this.#ask(entry);
+    if (lost !== 0) this.#emit("gap", { lost });
+    for (const event of snapshot.missed) this.#emit(event.type, { ...event, late: true });
   }
 
   #ask(entry) {
@@ -367,6 +403,6 @@ export class TiproomClient extends EventTarget {
   /** @param {Status} status */
   #setStatus(status) {
     this.status = status;
-    this.dispatchEvent(new CustomEvent("status", { detail: status }));
+    this.#emit("status", status);
   }
 }

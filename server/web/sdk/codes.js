@@ -1,4 +1,5 @@
-// Made by `python -m server.documents` from protocol/errors.py; not edited by hand.
+// Made by `python -m server.documents` from protocol/errors.py and protocol/frames.py; not edited
+// by hand.
 
 /** Error code -> whether the same request may succeed later, who caused it, words to show. */
 export const ERRORS = {
@@ -81,6 +82,9 @@ export const CLOSES = {
   ROOM_UNKNOWN: { code: 4505, cause: "client", text: "there is no such room" },
   KICKED: { code: 4507, cause: "state", text: "removed from the room" },
 };
+
+/** Events that have an offset of their own, so that a jump is a loss. */
+export const HISTORY_EVENTS = ["tipNotice"];
 
 /**
  * Whether a client that was closed with `code` comes back. Codes outside 4000-4999 are the

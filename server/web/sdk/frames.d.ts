@@ -1,0 +1,569 @@
+// Made by `python -m server.documents` from protocol/frames.py; not edited by hand.
+
+/** Of a history event that was missed and came with a snapshot. */
+export interface Late {
+  readonly late?: true;
+}
+
+export type ErrorCode =
+  | "MALFORMED_FRAME"
+  | "UNKNOWN_FRAME"
+  | "INVALID_FIELD"
+  | "BODY_TOO_LARGE"
+  | "NOT_FOUND"
+  | "METHOD_NOT_ALLOWED"
+  | "REQUEST_TIMEOUT"
+  | "RANGE_NOT_SATISFIABLE"
+  | "TOKEN_MISSING"
+  | "TOKEN_INVALID"
+  | "TOKEN_EXPIRED"
+  | "FORBIDDEN"
+  | "WRONG_ROOM"
+  | "RATE_LIMITED"
+  | "ROOM_UNKNOWN"
+  | "ROOM_OFFLINE"
+  | "ROOM_BUSY"
+  | "ROOM_FAILED"
+  | "BROADCAST_STALE"
+  | "BROADCAST_ACTIVE"
+  | "SECOND_MODEL_PAGE"
+  | "INTEGRATION_CONFLICT"
+  | "USER_UNKNOWN"
+  | "TIP_UNKNOWN"
+  | "TIP_CONFLICT"
+  | "INSUFFICIENT_TOKENS"
+  | "TRANSFER_CONFLICT"
+  | "ACCOUNT_UNKNOWN"
+  | "HOLD_UNKNOWN"
+  | "HOLD_ENDED"
+  | "REFUND_EXCEEDS"
+  | "REFUND_UNCOVERED"
+  | "REFUND_MOVED"
+  | "WEBHOOK_UNKNOWN"
+  | "DELIVERY_UNKNOWN"
+  | "TOO_MANY_WEBHOOKS"
+  | "TOO_MANY_STREAMS"
+  | "EVENTS_ARCHIVED"
+  | "LEDGER_UNAVAILABLE"
+  | "PREFERENCE_HIDDEN"
+  | "SETTING_UNKNOWN"
+  | "ROOM_TAKEN"
+  | "MODEL_HAS_ROOM"
+  | "MENU_ROW_UNKNOWN"
+  | "MENU_MISMATCH"
+  | "TIP_AMOUNT_TAKEN"
+  | "PATTERN_UNKNOWN"
+  | "LIMIT_REACHED"
+  | "LOVENSE_DISABLED"
+  | "TOYS_PAUSED"
+  | "TOYS_BUSY"
+  | "TOY_UNAVAILABLE"
+  | "ROW_NOT_PLAYABLE"
+  | "DEAD_LETTER_UNKNOWN"
+  | "DEAD_LETTER_DECIDED"
+  | "DEVICE_UNKNOWN"
+  | "VENDOR_REFUSED"
+  | "VENDOR_UNAVAILABLE"
+  | "INTERNAL";
+
+export type CloseName =
+  | "GOING_AWAY"
+  | "SLOW_CONSUMER"
+  | "HEARTBEAT_LOST"
+  | "CONNECT_TIMEOUT"
+  | "TOKEN_EXPIRED"
+  | "ROOM_RESTARTING"
+  | "FLOOD"
+  | "ROOM_FAILED"
+  | "TOKEN_INVALID"
+  | "WRONG_ROOM"
+  | "SECOND_MODEL_PAGE"
+  | "INTEGRATION_CONFLICT"
+  | "BAD_FRAMES"
+  | "ROOM_UNKNOWN"
+  | "KICKED";
+
+// ---- client to server
+
+/**
+ * The first frame of every socket, within the handshake time. A model's page names the one
+ * integration that it runs; a viewer's page leaves it out.
+ */
+export interface Connect {
+  readonly type: "connect";
+  readonly ref: number;
+  readonly token: string;
+  readonly integration?: "EXTENSION" | "CAM_KIT" | null;
+  readonly resume?: Resume | null;
+  /** The same for one page's life, reloads included: a page that comes back takes the place of its own lost socket at once, instead of being refused as a second page. */
+  readonly pageId?: string | null;
+}
+
+/** A newer token for the same user, role and room; the socket stays. */
+export interface RefreshToken {
+  readonly type: "refreshToken";
+  readonly ref: number;
+  readonly token: string;
+}
+
+/**
+ * A tip of the viewer who is connected. The same tipId again is answered as the first time.
+ *
+ * `ok` carries a TipReceipt.
+ */
+export interface Tip {
+  readonly type: "tip";
+  readonly ref: number;
+  readonly tipId: string;
+  readonly broadcastId: string;
+  readonly amount: number;
+}
+
+/** A viewer's toggles; a field that is left out stays. `ok` carries the Preferences. */
+export interface SetPreferences {
+  readonly type: "setPreferences";
+  readonly ref: number;
+  readonly reactToMyTips?: boolean | null;
+  readonly feelAllTips?: boolean | null;
+}
+
+/** All toys that the page's integration knows now; replaces the last report. */
+export interface ReportToys {
+  readonly type: "reportToys";
+  readonly ref: number;
+  readonly toys: ReadonlyArray<ReportedToy>;
+}
+
+/**
+ * The model's own levels and specials, as her integration gives them; null: it has none.
+ * Sent on ready and on every change; replaces the last report.
+ */
+export interface ReportSettings {
+  readonly type: "reportSettings";
+  readonly ref: number;
+  readonly settings: ReportedSettings | null;
+}
+
+/** The page has the command and will run it, or has run it before. */
+export interface CommandAccepted {
+  readonly type: "commandAccepted";
+  readonly commandId: string;
+}
+
+/** The toy reacts: the integration's own evidence was seen. */
+export interface CommandActivated {
+  readonly type: "commandActivated";
+  readonly commandId: string;
+}
+
+/** The page could not run the command. `code`: its own word for why, kept in the audit. */
+export interface CommandFailed {
+  readonly type: "commandFailed";
+  readonly commandId: string;
+  readonly code: string;
+}
+
+/**
+ * A model: stop everything in the room and pause the queue. A viewer: stop the own toy, which
+ * then gets nothing until `resumeToys`.
+ */
+export interface StopToys {
+  readonly type: "stopToys";
+  readonly ref: number;
+}
+
+/** A model: the queue goes on. A viewer: the own toy takes part again. */
+export interface ResumeToys {
+  readonly type: "resumeToys";
+  readonly ref: number;
+}
+
+/**
+ * The model goes live, with exactly one integration for the whole broadcast: that of her
+ * settings if it is left out.
+ *
+ * `ok` carries a BroadcastStarted. A page that runs the other integration is then closed with
+ * a come-back code, to connect anew with the right one.
+ */
+export interface StartBroadcast {
+  readonly type: "startBroadcast";
+  readonly ref: number;
+  readonly lovenseMode?: "EXTENSION" | "CAM_KIT" | null;
+}
+
+/** The model goes off air; activations that still wait are skipped. */
+export interface EndBroadcast {
+  readonly type: "endBroadcast";
+  readonly ref: number;
+}
+
+/**
+ * The model tries a row of her tip menu on her own toy: no tip, no tokens, no other target. It
+ * plays at once or not at all: never while a toy plays or tips wait. `ok` carries a
+ * ToyTestStarted.
+ */
+export interface ToyTest {
+  readonly type: "testActivation";
+  readonly ref: number;
+  readonly rowId: string;
+}
+
+/** Where a returning client stopped: the `epoch`, and the `offset` up to which it has all. */
+export interface Resume {
+  readonly epoch: string;
+  readonly offset: number;
+}
+
+/** One toy as a page reports it: the union of what the three integrations send. */
+export interface ReportedToy {
+  readonly id: string;
+  readonly name?: string;
+  readonly type?: string | null;
+  readonly toyType?: string | null;
+  readonly nickName?: string | null;
+  readonly nickname?: string | null;
+  readonly status?: number | string | boolean | null;
+  readonly connected?: number | string | boolean | null;
+  readonly battery?: number | string | boolean | null;
+  readonly fullFunctionNames?: ReadonlyArray<string> | null;
+  readonly version?: number | string | boolean | null;
+  readonly fVersion?: number | string | boolean | null;
+}
+
+/** `getSettings()` of the Extension and of Cam Kit, untouched. */
+export interface ReportedSettings {
+  readonly levels?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly special?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+}
+
+export type ClientFrame =
+  | Connect
+  | RefreshToken
+  | Tip
+  | SetPreferences
+  | ReportToys
+  | ReportSettings
+  | CommandAccepted
+  | CommandActivated
+  | CommandFailed
+  | StopToys
+  | ResumeToys
+  | StartBroadcast
+  | EndBroadcast
+  | ToyTest;
+
+// ---- server to client
+
+/** Done. `result` depends on what was asked; null where there is nothing to say. */
+export interface Ok {
+  readonly type: "ok";
+  readonly ref: number;
+  readonly result: unknown;
+}
+
+/**
+ * Not done, and nothing changed, but for LEDGER_UNAVAILABLE: then nobody knows, and the same
+ * tipId again finds out. `ref` is null where the frame had none that could be read.
+ * `retry`: the same frame may succeed later. `retryAfterS`: not before.
+ */
+export interface Error {
+  readonly type: "error";
+  readonly ref: number | null;
+  readonly code: ErrorCode;
+  readonly text: string;
+  readonly retry: boolean;
+  readonly field: string | null;
+  readonly retryAfterS: number | null;
+}
+
+/** The public part of a settled tip: nothing else of it reaches other members. */
+export interface TipNotice {
+  readonly type: "tipNotice";
+  readonly epoch: string;
+  readonly offset: number;
+  readonly username: string;
+  readonly amount: number;
+  readonly itemName: string;
+  readonly descriptionPublic: string;
+  readonly timestamp: string;
+}
+
+/** The room's public state after a change. */
+export interface RoomChanged {
+  readonly type: "roomChanged";
+  readonly epoch: string;
+  readonly offset: number;
+  readonly room: RoomView;
+}
+
+/** How many viewers are here now; each counts once, however many tabs. */
+export interface PresenceChanged {
+  readonly type: "presenceChanged";
+  readonly epoch: string;
+  readonly offset: number;
+  readonly viewers: number;
+  /** As in a snapshot. */
+  readonly reconnectWithinS: number;
+}
+
+/**
+ * The first own frame after `connect` succeeds; room events after it are later than it.
+ * `recovered`: `missed` has every history event between `resume` and `offset`; otherwise this
+ * snapshot replaces all that was known. One frame has both, so that nobody gets a part of it.
+ */
+export interface Snapshot {
+  readonly type: "snapshot";
+  readonly epoch: string;
+  readonly offset: number;
+  readonly recovered: boolean;
+  readonly serverTime: number;
+  readonly room: RoomView;
+  readonly self: SelfView;
+  readonly viewers: number;
+  readonly missed: ReadonlyArray<TipNotice>;
+  /** After a connection that was lost without a close frame: come back at a random moment within this long. The more members, the longer. */
+  readonly reconnectWithinS: number;
+}
+
+/** The viewer's own state after a change: gates, preferences, balance, toy. */
+export interface SelfChanged {
+  readonly type: "selfChanged";
+  readonly self: SelfView;
+}
+
+/**
+ * Run one vendor call, once: a page that has run this `commandId` before answers as it did
+ * then. Not to be started after `expiresAt`.
+ */
+export interface Command {
+  readonly type: "command";
+  readonly commandId: string;
+  readonly tipId: string;
+  readonly attempt: number;
+  readonly call: VendorCall;
+  readonly durationSec: number;
+  readonly expiresAt: number;
+}
+
+/**
+ * Stop now: forget commands that wait, make `call` if there is one, start nothing until the
+ * next command.
+ */
+export interface ToysStopped {
+  readonly type: "stop";
+  readonly call: VendorCall | null;
+}
+
+/** To the model: the activation queue. `playing`: tipId of what plays. */
+export interface QueueChanged {
+  readonly type: "queueChanged";
+  readonly waiting: number;
+  readonly playing: string | null;
+  readonly paused: boolean;
+  readonly nextInS: number | null;
+}
+
+/**
+ * To the tipper: how the own tip fares. `state`: queued, playing, done or not_played;
+ * `position` counts from 1 while it waits.
+ */
+export interface ActivationChanged {
+  readonly type: "activationChanged";
+  readonly tipId: string;
+  readonly state: "done" | "not_played" | "playing" | "queued";
+  readonly position: number | null;
+  readonly waitS: number | null;
+  readonly reason: string | null;
+}
+
+/** To the model: her toys and levels as the server understood them. */
+export interface ModelToysChanged {
+  readonly type: "modelToysChanged";
+  readonly toys: ReadonlyArray<Toy>;
+  readonly levels: ReadonlyArray<Level>;
+}
+
+/**
+ * To a toy's owner: it is nearly empty (`battery`: percent; once until it is charged), or it is
+ * not connected any more.
+ */
+export interface DeviceWarning {
+  readonly type: "deviceWarning";
+  readonly deviceId: string;
+  readonly name: string;
+  readonly kind: "battery" | "connection";
+  readonly battery: number | null;
+}
+
+/** To the model's page alone: run one vendor call for her own test. Answered as a `command`. */
+export interface ToyTestCommand {
+  readonly type: "testCommand";
+  readonly commandId: string;
+  readonly call: VendorCall;
+  readonly durationSec: number;
+  readonly expiresAt: number;
+}
+
+/** The answer to a tip, over a socket and over HTTP; a repeat gets the same bytes. */
+export interface TipReceipt {
+  readonly tipId: string;
+  readonly amount: number;
+  /** The tipper's tokens right after this tip. */
+  readonly balance: number;
+  readonly itemName: string;
+  readonly timestamp: string;
+}
+
+/** A viewer's own wishes; they persist. */
+export interface Preferences {
+  readonly reactToMyTips: boolean;
+  readonly feelAllTips: boolean;
+}
+
+export interface BroadcastStarted {
+  readonly broadcastId: string;
+  readonly lovenseMode: "EXTENSION" | "CAM_KIT";
+}
+
+/** A test is on its way to her page; `seconds`: how long the call plays. */
+export interface ToyTestStarted {
+  readonly testId: string;
+  readonly rowId: string;
+  readonly call: VendorCall;
+  readonly fit: Fit;
+  readonly seconds: number;
+}
+
+/** What everyone may know of a room. `toysPaused`: the model has stopped all toys. */
+export interface RoomView {
+  readonly roomId: string;
+  readonly modelId: string;
+  readonly modelDisplayName: string;
+  readonly live: boolean;
+  readonly broadcastId: string | null;
+  readonly lovenseMode: "EXTENSION" | "CAM_KIT" | null;
+  readonly viewerSyncMode: "OFF" | "SHARED_MOMENT" | "VIP_ROOM_SYNC";
+  readonly enableLovense: boolean;
+  readonly toysPaused: boolean;
+  readonly modelToyConnected: boolean;
+  readonly tipOptions: ReadonlyArray<TipOption>;
+}
+
+/** One button of the viewer's page: an amount and what it does. */
+export interface TipOption {
+  readonly amount: number;
+  readonly description: string;
+  readonly hasVibration: boolean;
+}
+
+/** What a member knows of himself. `balance` is null for a model's page. */
+export interface SelfView {
+  readonly userId: string;
+  readonly username: string;
+  readonly role: "model" | "viewer";
+  readonly membershipTier: "FREE" | "VIP_SILVER" | "VIP_GOLD" | "VIP_PLATINUM" | "VIP_DIAMOND";
+  readonly balance: number | null;
+  readonly toyConnected: boolean;
+  readonly reactToMyTips: boolean;
+  readonly feelAllTips: boolean;
+  readonly gates: Gates;
+  /** A viewer has stopped the own toy; for a model, the room's toys are stopped. */
+  readonly toysPaused: boolean;
+}
+
+/** Which toggles show. "Connect Your Lovense" and the connection state always do. */
+export interface Gates {
+  readonly reactToMyTips: boolean;
+  readonly feelAllTips: boolean;
+}
+
+/** One call of the vendor's script: `method(*args)`, names and order as documented. */
+export interface VendorCall {
+  readonly integration: "EXTENSION" | "CAM_KIT" | "BASIC_SDK";
+  readonly method: string;
+  readonly args: ReadonlyArray<unknown>;
+}
+
+/**
+ * One toy, normalised. `battery` is a percentage 0..100, null where it is not reported.
+ * `functions`: those that a strength can drive, as reported; empty where it is the type's.
+ */
+export interface Toy {
+  readonly toyId: string;
+  readonly name: string;
+  readonly toyType: string;
+  readonly nickname: string;
+  readonly connected: boolean;
+  readonly battery: number | null;
+  readonly functions: ReadonlyArray<string>;
+  readonly firmware: string;
+  /** 0..20, as its owner has limited it. */
+  readonly maxStrength: number;
+  /** Its owner has not taken it out. */
+  readonly enabled: boolean;
+  /** Its owner has taken out some of its functions. */
+  readonly limited: boolean;
+}
+
+/** Tips of `amountMin`..`amountMax` tokens run the toy at `strength` (0..20) for `seconds`. */
+export interface Level {
+  readonly name: string;
+  readonly amountMin: number;
+  readonly amountMax: number;
+  readonly strength: number;
+  readonly seconds: number;
+}
+
+/**
+ * How well a call expresses what was wanted. `level`: the level or special that is used.
+ * The differences are absolute: strength steps of 0..20, and seconds.
+ */
+export interface Fit {
+  readonly kind: "exact" | "nearest" | "none";
+  readonly level: string | null;
+  readonly strengthDifference: number | null;
+  readonly secondsDifference: number | null;
+}
+
+export type HistoryEvent =
+  | TipNotice;
+
+export type ServerFrame =
+  | Ok
+  | Error
+  | TipNotice
+  | RoomChanged
+  | PresenceChanged
+  | Snapshot
+  | SelfChanged
+  | Command
+  | ToysStopped
+  | QueueChanged
+  | ActivationChanged
+  | ModelToysChanged
+  | DeviceWarning
+  | ToyTestCommand;
+
+/** What is asked -> the `result` of the `ok` to it; null for what is not named here. */
+export interface Results {
+  tip: TipReceipt;
+  setPreferences: Preferences;
+  startBroadcast: BroadcastStarted;
+  testActivation: ToyTestStarted;
+}
+
+/** What a client hears beside answers, by its `type`. */
+export interface ServerEvents {
+  tipNotice: TipNotice & Late;
+  roomChanged: RoomChanged;
+  presenceChanged: PresenceChanged;
+  snapshot: Snapshot;
+  selfChanged: SelfChanged;
+  command: Command;
+  stop: ToysStopped;
+  queueChanged: QueueChanged;
+  activationChanged: ActivationChanged;
+  modelToysChanged: ModelToysChanged;
+  deviceWarning: DeviceWarning;
+  testCommand: ToyTestCommand;
+}
