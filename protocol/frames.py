@@ -107,6 +107,30 @@ class ReportSettings(_Client, frozen=True, tag="reportSettings"):
     settings: ReportedSettings | None
 
 
+class SetPresence(_Client, frozen=True, tag="setPresence"):
+    """This page is looked at, or not: `away`. A member is away if all of his pages are. Without
+    it a page is online."""
+
+    state: Literal["online", "away"]
+
+
+class Typing(_Client, frozen=True, tag="typing"):
+    """The member is writing; repeated while he is. Cleared 5 s after the last one, or by
+    `active: false`."""
+
+    active: bool = True
+
+
+class ListMembers(_Client, frozen=True, tag="listMembers"):
+    """Who is here, those who matter first: model, moderators, VIPs, who has tipped in this
+    broadcast, the others; by name among equals. `after`: the `next` of the page before. `ok`
+    carries a MemberPage."""
+
+    ref: Ref
+    after: Annotated[str, Meta(max_length=256)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+
+
 class CommandAccepted(_Client, frozen=True, tag="commandAccepted"):
     """The page has the command and will run it, or has run it before."""
 
@@ -173,6 +197,9 @@ ClientFrame = (
     | SetPreferences
     | ReportToys
     | ReportSettings
+    | SetPresence
+    | Typing
+    | ListMembers
     | CommandAccepted
     | CommandActivated
     | CommandFailed
@@ -221,6 +248,29 @@ class TipReceipt(msgspec.Struct, frozen=True, rename="camel"):
     timestamp: str
 
 
+class MemberView(msgspec.Struct, frozen=True, rename="camel"):
+    """What everyone may know of a member. `id`: the same until he leaves, and within this epoch.
+    Who is in no list is offline."""
+
+    id: int
+    username: str
+    role: Literal["viewer", "model", "moderator"]
+    membership_tier: MembershipTier
+    tipper: bool
+    """Has tipped in this broadcast."""
+    state: Literal["online", "away"]
+
+
+class MemberPage(msgspec.Struct, frozen=True, rename="camel"):
+    """`next`: for `after`, null on the last page. `viewers`: all, each counted once; the model's
+    page, which is listed, is none. `version`: the change lists since are to be applied."""
+
+    members: tuple[MemberView, ...]
+    next: str | None
+    viewers: int
+    version: int
+
+
 class BroadcastStarted(msgspec.Struct, frozen=True, rename="camel"):
     broadcast_id: str
     lovense_mode: LovenseMode
@@ -264,16 +314,42 @@ class RoomChanged(_RoomEvent, frozen=True, tag="roomChanged"):
 
 
 class PresenceChanged(_RoomEvent, frozen=True, tag="presenceChanged"):
-    """How many viewers are here now; each counts once, however many tabs."""
+    """How many viewers are here now, exactly; each counts once, however many tabs. With it, at
+    most once a second, what changed since the `version` before: `here`, who came or is not as
+    before; `gone`, the ids of who left. `omitted`: how many more changes are not listed, of those
+    who matter least. A client that shows a list asks for it anew after an omission or a jump of
+    `version`."""
 
     viewers: int
     reconnect_within_s: float = 0.0
     """As in a snapshot."""
+    version: int = 0
+    here: tuple[MemberView, ...] = ()
+    gone: tuple[int, ...] = ()
+    omitted: int = 0
+
+
+class TypingMember(msgspec.Struct, frozen=True, rename="camel"):
+    id: int
+    username: str
+
+
+class TypingView(msgspec.Struct, frozen=True, rename="camel"):
+    """Who is writing: the first of them, and how many in all."""
+
+    members: tuple[TypingMember, ...] = ()
+    count: int = 0
+
+
+class TypingChanged(_RoomEvent, frozen=True, tag="typingChanged"):
+    """All who are writing now; at most once a second."""
+
+    typing: TypingView
 
 
 HistoryEvent = TipNotice
 """What happened: it is counted, kept for those who return, and missed by nobody unnoticed."""
-StateEvent = RoomChanged | PresenceChanged
+StateEvent = RoomChanged | PresenceChanged | TypingChanged
 """What is so now: the newest says all, a snapshot says the same, and none is kept."""
 RoomEvent = HistoryEvent | StateEvent
 
@@ -309,7 +385,7 @@ class SelfView(msgspec.Struct, frozen=True, rename="camel"):
 
     user_id: str
     username: str
-    role: Literal["viewer", "model"]
+    role: Literal["viewer", "model", "moderator"]
     membership_tier: MembershipTier
     balance: int | None
     toy_connected: bool
@@ -332,6 +408,9 @@ class Snapshot(_Server, frozen=True, tag="snapshot"):
     room: RoomView
     self: SelfView
     viewers: int
+    presence_version: int = 0
+    """Of the list of members; the first page of it is asked for by `listMembers`."""
+    typing: TypingView = TypingView()
     missed: tuple[HistoryEvent, ...] = ()
     reconnect_within_s: float = 0.0
     """After a connection that was lost without a close frame: come back at a random moment within

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
+import msgspec
 from msgspec import NODEFAULT
 from msgspec import inspect as types
 
@@ -26,6 +27,8 @@ from protocol.frames import (
     ClientFrame,
     Error,
     HistoryEvent,
+    ListMembers,
+    MemberPage,
     ModelFrame,
     Ok,
     OwnFrame,
@@ -48,6 +51,7 @@ RESULTS: Final[dict[StructClass, StructClass]] = {
     SetPreferences: Preferences,
     StartBroadcast: BroadcastStarted,
     ToyTest: ToyTestStarted,
+    ListMembers: MemberPage,
 }
 """Frame -> what the `ok` to it carries: its `result` is untyped, so no frame leads there."""
 
@@ -183,7 +187,7 @@ def _default_words(field: types.Field) -> str:
         return "required"
     if field.default is NODEFAULT:
         return "empty"
-    return f"`{json.dumps(field.default)}`"
+    return f"`{msgspec.json.encode(field.default).decode()}`"
 
 
 def _type_words(kind: types.Type) -> str:

@@ -1,6 +1,7 @@
 """Going live and ending: one integration per broadcast, fixed when it starts (spec 1)."""
 
 from actors.ports import Broadcast
+from actors.room import presence
 from actors.room.effects import Close, Effect, StoreBroadcast, StorePause
 from actors.room.members import lose_model_page
 from actors.room.messages import Asker, _BroadcastStored
@@ -53,6 +54,7 @@ def stored(state: RoomState, ctx: Context, message: _BroadcastStored) -> list[Ef
         return reply(message.asker, message.failed)
     state.broadcast_unsure = None
     state.broadcast = message.started
+    presence.forget_tippers(state)
     if message.started is None:
         state.queue.paused = False
         return reply(message.asker, None) + end_all(state, ctx)

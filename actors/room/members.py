@@ -7,7 +7,7 @@ from collections import deque
 from typing import Final
 
 from actors.ports import ModelSessionId
-from actors.room import devices
+from actors.room import devices, presence
 from actors.room.dispatch import returned
 from actors.room.effects import Admit, Close, Effect, Publish, Send, StorePreferences
 from actors.room.messages import (
@@ -19,7 +19,6 @@ from actors.room.messages import (
 )
 from actors.room.queue_report import queue_view
 from actors.room.state import (
-    PRESENCE_INTERVAL_S,
     Context,
     ModelPage,
     PreferencesWanted,
@@ -75,6 +74,7 @@ def _join_model(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
         message.integration,
     )
     state.model_unready_since_s = ctx.now.clock_s
+    presence.show_model(state, page)
     effects += _admit(state, ctx, message, state.model_view(page))
     effects.append(Send(page.session_id, queue_view(state, ctx)))
     return effects
@@ -117,6 +117,8 @@ def _join_viewer(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
     viewer.sessions[message.session_id] = Session(message.session_id, message.user_id)
     state.users_by_session[message.session_id] = message.user_id
     state.flags[viewer.user_id] = viewer.flags()
+    viewer.is_moderator = message.is_moderator
+    presence.show_viewer(state, viewer)
     return effects + _admit(state, ctx, message, state.viewer_view(viewer))
 
 
@@ -131,6 +133,8 @@ def _admit(state: RoomState, ctx: Context, message: Join, view: frames.SelfView)
         room=state.view(),
         self=view,
         viewers=len(state.viewers),
+        presence_version=state.presence_version,
+        typing=presence.typing_view(state),
         missed=missed or (),
         reconnect_within_s=reconnect_window_s(len(state.viewers)),
     )
@@ -156,7 +160,9 @@ def leave(state: RoomState, ctx: Context, session_id: int) -> list[Effect]:
         del state.viewers[user_id]
         del state.flags[user_id]
         state.overrides.pop(user_id, None)
+        presence.hide(state, user_id)
         return devices.report(state, ctx, user_id) if had_toys else []
+    presence.show_viewer(state, viewer)
     if not had_toys:
         return []
     return _viewer_changed(state, viewer) + devices.report(state, ctx, user_id)
@@ -165,6 +171,7 @@ def leave(state: RoomState, ctx: Context, session_id: int) -> list[Effect]:
 def lose_model_page(state: RoomState, ctx: Context) -> None:
     """Her page is gone, or is about to be closed: nothing more is sent to it."""
     state.model_page = None
+    presence.hide(state, presence.MODEL)
     state.model_unready_since_s = ctx.now.clock_s
 
 
@@ -255,6 +262,8 @@ def _set_tier(state: RoomState, viewer: Viewer, tier: MembershipTier) -> list[Ef
     if viewer.tier is tier:
         return []
     viewer.tier = tier
+    if viewer.sessions:  # else it is about to join
+        presence.show_viewer(state, viewer)
     return _viewer_changed(state, viewer)
 
 
@@ -384,21 +393,3 @@ def publish_view(state: RoomState) -> list[Effect]:
         return []
     first, state.view_sent = state.view_sent is None, view
     return [] if first else [Publish(frames.RoomChanged(state.epoch, state.offset, view))]
-
-
-def publish_presence(state: RoomState, ctx: Context) -> list[Effect]:
-    """The count of viewers, at most once a second."""
-    if len(state.viewers) == state.presence_sent or ctx.now.clock_s < presence_due_s(state):
-        return []
-    state.presence_sent = len(state.viewers)
-    state.presence_sent_at_s = ctx.now.clock_s
-    window_s = reconnect_window_s(state.presence_sent)
-    count = frames.PresenceChanged(state.epoch, state.offset, state.presence_sent, window_s)
-    return [Publish(count)]
-
-
-def presence_due_s(state: RoomState) -> float:
-    """When the count may go out again; never, while it has not changed."""
-    if len(state.viewers) == state.presence_sent:
-        return float("inf")
-    return state.presence_sent_at_s + PRESENCE_INTERVAL_S

@@ -55,6 +55,7 @@ class Join(_Message, frozen=True):
     integration: LovenseMode | None
     resume: Resume | None
     page_id: str | None = None
+    is_moderator: bool = False
 
 
 class Leave(_Message, frozen=True):

@@ -12,6 +12,7 @@ from actors.room import (
     broadcasts,
     dispatch,
     members,
+    presence,
     purchases,
     queue_report,
     requeue,
@@ -82,6 +83,8 @@ class Kept(msgspec.Struct, frozen=True):
     """As known by now."""
     low_batteries: dict[UUID, None]
     """No owner is warned twice."""
+    tippers: frozenset[str]
+    """Of this broadcast."""
     viewers: dict[str, tuple[MembershipTier, ViewerRecord]]
     """userId -> as known by now; what a Join says may be old."""
 
@@ -131,6 +134,7 @@ def keep(state: RoomState) -> Kept:
         frozenset(state.stopped),
         state.overrides,
         state.low_batteries,
+        frozenset(state.tippers),
         {
             viewer.user_id: (viewer.tier, ViewerRecord(viewer.preferences, viewer.balance))
             for viewer in state.viewers.values()
@@ -149,6 +153,7 @@ def revive(state: RoomState, kept: Kept, joins: Iterable[Join], ctx: Context) ->
     state.model_toy_tip_id = kept.model_toy_tip_id
     state.stopped.update(kept.stopped)
     state.low_batteries.update(kept.low_batteries)
+    state.tippers.update(kept.tippers)
     effects: list[Effect] = []
     for join in joins:
         if join.user_id in kept.viewers and not join.is_model:
@@ -180,7 +185,7 @@ def step(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]:
 
 def next_due_s(state: RoomState, ctx: Context) -> float:
     """When the room wants a step although nobody has told it anything (trio's clock)."""
-    times = [activation.next_due_s(state, ctx), members.presence_due_s(state)]
+    times = [activation.next_due_s(state, ctx), presence.next_due_s(state)]
     if state.empty_since_s is not None:
         times.append(state.empty_since_s + PUT_AWAY_AFTER_S)
     return min(times)
@@ -200,7 +205,7 @@ def _settle_down(state: RoomState, ctx: Context) -> list[Effect]:
     effects = activation.advance(state, ctx)
     effects += queue_report.report(state, ctx)
     effects += members.publish_view(state)
-    effects += members.publish_presence(state, ctx)
+    effects += presence.publish(state, ctx)
     if not _empty(state):
         state.empty_since_s = None
     elif state.empty_since_s is None:
@@ -232,6 +237,7 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
         case TierChanged(session_id, tier):
             return members.change_tier(state, session_id, tier)
         case Activate(event):
+            presence.tipped(state, event.tipper.user_id)
             return activation.activate(state, ctx, event)
         case BalanceChanged(user_id, balance):
             return members.change_balance(state, user_id, balance)
@@ -327,6 +333,10 @@ def _apply_frame(
             return members.report_toys(state, ctx, session_id, frame)
         case frames.ReportSettings():
             return members.report_settings(state, ctx, session_id, frame)
+        case frames.SetPresence():
+            return presence.set_presence(state, session_id, frame)
+        case frames.Typing():
+            return presence.set_typing(state, ctx, session_id, frame)
         case frames.SetPreferences():
             return members.preferences_by_frame(state, session_id, frame)
         case _:
@@ -348,6 +358,8 @@ def _apply_frame(
                 viewer.username,
                 viewer.tier,
             )
+        case frames.ListMembers():
+            return presence.list_members(state, asker, frame)
         case frames.StopToys():
             if user_id is None:
                 return _stop_room(state, ctx) + tips.reply(asker, None)

@@ -10,6 +10,7 @@ from actors.room.activation_queue import Activation, ActivationQueue
 from actors.room.effects import StoreRequeue
 from actors.room.history import EventHistory
 from actors.room.messages import Asker
+from actors.room.roster import Roster
 from actors.runtime.moment import Chance, Moment
 from protocol import frames
 from protocol.devices import Overrides
@@ -28,9 +29,6 @@ MODEL_RETURN_WINDOW_S: Final = 30.0
 """How long activations wait for a model's page that reloads or reconnects, and then for what it
 reports. After it they run without her toy: nobody else waits for ever."""
 
-PRESENCE_INTERVAL_S: Final = 1.0
-"""At most one presence count a second, so that a crowd joining costs O(n)."""
-
 FINISHED_TIPS_MAX: Final = 10_000
 """How many finished tipIds a room remembers itself; older ones the database knows."""
 
@@ -47,6 +45,7 @@ class Session:
     """The same, with what their owner has set on them."""
     had_toys: bool = False
     """It has reported one at some time: a stop goes there, whatever it reports now."""
+    away: bool = False
 
     @property
     def toy_connected(self) -> bool:
@@ -66,6 +65,7 @@ class Viewer:
     sessions: dict[SessionId, Session] = field(default_factory=dict)
     stopped: bool = False
     """The own toy gets nothing until the viewer resumes."""
+    is_moderator: bool = False
 
     @property
     def toy_session(self) -> Session | None:
@@ -97,6 +97,7 @@ class ModelPage:
     toys: tuple[Toy, ...] | None = None
     level_map: LevelMap | None = None
     settings_reported: bool = False
+    away: bool = False
 
     @property
     def ready(self) -> bool:
@@ -251,8 +252,17 @@ class RoomState:
     """Dead letter -> the last decision on it that is being stored, or may be stored."""
     purchases: dict[str, list[float]] = field(default_factory=dict)
     """userId -> times of the last minute's purchases."""
-    presence_sent: int = 0
+    roster: Roster = field(default_factory=Roster)
+    """The viewers and the model's page as all may see them, kept in step with those."""
+    tippers: set[str] = field(default_factory=set)
+    """userIds of this broadcast's."""
+    presence_version: int = 0
     presence_sent_at_s: float = float("-inf")
+    typing: dict[str, float] = field(default_factory=dict)
+    """userId, or presence.MODEL -> until when (trio's clock), the soonest first."""
+    typing_changed: bool = False
+    typing_sent: frames.TypingView = field(default_factory=frames.TypingView)
+    typing_sent_at_s: float = float("-inf")
     view_sent: frames.RoomView | None = None
     queue_reported: tuple[str | None, str | None, int, bool] | None = None
 
@@ -332,7 +342,7 @@ class RoomState:
         return frames.SelfView(
             user_id=viewer.user_id,
             username=viewer.username,
-            role="viewer",
+            role="moderator" if viewer.is_moderator else "viewer",
             membership_tier=viewer.tier,
             balance=viewer.balance,
             toy_connected=viewer.toy_session is not None,

@@ -10,7 +10,7 @@ handshake    path, origin and subprotocol of the HTTP upgrade
 rate_limit   frames per second of one connection, and when it is a flood
 session      what a member says: connect, frames to the room, leave
 fan_out      what a room says: `actors.ports.Delivery`, encoded and framed once per encoding
-heartbeat    one task that pings all and closes the silent
+heartbeat    a timer wheel that pings members and closes the silent
 lifetime     the task of one connection: handshake, session, close; nothing escapes from it
 listener     accept, connection limits, drain
 

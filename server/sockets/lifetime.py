@@ -34,6 +34,7 @@ async def serve_connection(
             _explain(connection, group)
     finally:
         connection.settle(scope)
+        ports.heartbeats.remove(connection)
         ports.delivery.remove(connection)
         await connection.finish()
 
@@ -45,6 +46,7 @@ async def _converse(
     if opened is not None:
         socket, room_id = opened
         ports.delivery.register(connection)
+        ports.heartbeats.add(connection)
         await Session(connection, socket, room_id, ports).run()
 
 

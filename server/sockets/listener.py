@@ -17,7 +17,7 @@ from server.auth import Authority
 from server.sockets.connection import Connection
 from server.sockets.fan_out import FanOut
 from server.sockets.farewell import MemberConnection
-from server.sockets.heartbeat import keep_alive
+from server.sockets.heartbeat import HeartbeatWheel
 from server.sockets.lifetime import serve_connection
 from server.sockets.limits import SocketLimits
 from server.sockets.session import SessionPorts
@@ -75,7 +75,7 @@ class SocketServer:
         try:
             with self._serving:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(keep_alive, ports.delivery, self._limits.heartbeat_s)
+                    nursery.start_soon(ports.heartbeats.turn)
                     with self._accepting:
                         async with trio.open_nursery() as accepting:
                             for listening in self._listening:
@@ -208,7 +208,12 @@ async def serve_sockets(
     Raises OSError when the address cannot be had.
     """
     ports = SessionPorts(
-        limits=limits, authority=authority, rooms=rooms, members=members, delivery=delivery
+        limits=limits,
+        authority=authority,
+        rooms=rooms,
+        members=members,
+        delivery=delivery,
+        heartbeats=HeartbeatWheel(limits.heartbeat_s),
     )
     server = SocketServer(await _listen(host, port), limits, chance or Chance())
     task_status.started(server)

@@ -23,6 +23,7 @@ from protocol.frames import (
     Connect,
     EndBroadcast,
     Error,
+    ListMembers,
     Ok,
     RefreshToken,
     ReportSettings,
@@ -30,16 +31,19 @@ from protocol.frames import (
     Resume,
     ResumeToys,
     SetPreferences,
+    SetPresence,
     StartBroadcast,
     StopToys,
     Tip,
     ToyTest,
+    Typing,
 )
 from protocol.gating import Preferences
 from protocol.tip_activated import LovenseMode
 from server.auth import Authority, Identity, Role
 from server.sockets.connection import PROTOCOL_ERROR, Connection
 from server.sockets.fan_out import FanOut
+from server.sockets.heartbeat import HeartbeatWheel
 from server.sockets.limits import SocketLimits
 from server.sockets.rate_limit import FloodGate, TokenBucket
 
@@ -56,6 +60,7 @@ class SessionPorts:
     rooms: Rooms
     members: MemberStore
     delivery: FanOut
+    heartbeats: HeartbeatWheel
 
 
 class _Ended(Exception):
@@ -199,7 +204,7 @@ class Session:
     def _identify(self, connect: Connect) -> Identity:
         """Raises Refused: TOKEN_INVALID, TOKEN_EXPIRED, FORBIDDEN, WRONG_ROOM, INVALID_FIELD."""
         identity = self._ports.authority.verify(connect.token)
-        if identity.role not in (Role.VIEWER, Role.MODEL):
+        if identity.role not in (Role.VIEWER, Role.MODERATOR, Role.MODEL):
             raise Refused(ErrorCode.FORBIDDEN)
         if identity.room_id != self._room_id:
             raise Refused(ErrorCode.WRONG_ROOM)
@@ -234,6 +239,7 @@ class Session:
                 integration=self._integration,
                 resume=resume,
                 page_id=self._page_id,
+                is_moderator=identity.role is Role.MODERATOR,
             )
             room = await self._ports.rooms.open(self._room_id)
             try:
@@ -273,6 +279,9 @@ class Session:
                 | SetPreferences()
                 | ReportToys()
                 | ReportSettings()
+                | SetPresence()
+                | Typing()
+                | ListMembers()
                 | CommandAccepted()
                 | CommandActivated()
                 | CommandFailed()
@@ -339,6 +348,5 @@ class Session:
 
 
 def _ref(frame: ClientFrame) -> int | None:
-    if isinstance(frame, CommandAccepted | CommandActivated | CommandFailed):
-        return None
-    return frame.ref
+    """None for a frame that is only told."""
+    return getattr(frame, "ref", None)

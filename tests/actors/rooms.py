@@ -113,9 +113,21 @@ def viewer_join(
     preferences: Preferences | None = None,
     balance: int | None = 1_000,
     resume: frames.Resume | None = None,
+    is_moderator: bool = False,
 ) -> Join:
     viewer = ViewerRecord(preferences or Preferences(), balance)
-    return Join(session_id, ref, user_id, user_id.title(), False, tier, viewer, None, resume)
+    return Join(
+        session_id,
+        ref,
+        user_id,
+        user_id.title(),
+        False,
+        tier,
+        viewer,
+        None,
+        resume,
+        is_moderator=is_moderator,
+    )
 
 
 class Inbox:

@@ -128,9 +128,9 @@ export async function connect({ url, tokenLifeMs, serverTimeMs, integration }) {
   client.addEventListener("status", ({ detail }) => (dataset.state = detail.state));
   client.addEventListener("tipNotice", ({ detail }) => (dataset.offset = detail.offset));
   const heard = [];
-  for (const type of ["snapshot", "tipNotice", "gap"]) {
+  for (const type of ["snapshot", "tipNotice", "lost"]) {
     client.addEventListener(type, ({ detail }) =>
-      heard.push([type, detail.offset ?? detail.lost, detail.late ?? null]),
+      heard.push([type, detail.offset ?? detail.count, detail.late ?? null]),
     );
   }
   const ask = (frame, resend = false, show = "answer") => {

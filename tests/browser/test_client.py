@@ -233,6 +233,22 @@ def test_toys_and_settings_are_told_again_after_every_snapshot(
     assert [frame["settings"] for frame in server.sent("reportSettings")] == [None]
 
 
+def test_who_is_away_is_away_after_a_reconnect_too(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    for away in (True, False, True):
+        page.evaluate("(away) => client.setAway(away)", away)
+    server.hear()
+    said = [frame["state"] for frame in server.sent("setPresence")]
+    assert said == ["away", "online", "away"]
+    server.close(4000)
+    page.clock.run_for(1_000)
+    expect_state(page, "online")
+    server.hear()
+    assert [frame["state"] for frame in server.sent("setPresence")] == ["away"]
+
+
 def test_only_what_may_be_asked_twice_is_asked_again(
     page: Page, server: ServerSide, start: Callable[..., None]
 ) -> None:
@@ -305,7 +321,7 @@ def test_a_fresh_start_says_what_is_lost(
     page.clock.run_for(3_000)
     expect_state(page, "online")
     assert page.evaluate("heard") == [
-        ["snapshot", 7, None], ["gap", lost, None], ["snapshot", snapshot["offset"], None],
+        ["snapshot", 7, None], ["lost", lost, None], ["snapshot", snapshot["offset"], None],
     ]  # fmt: skip
     assert page.evaluate("client.room.roomId") == "room-1"
 
@@ -315,7 +331,7 @@ def test_a_hole_in_the_events_is_told_before_what_comes_after_it(
 ) -> None:
     start()
     server.notice(11)
-    assert page.evaluate("heard")[1:] == [["gap", 3, None], ["tipNotice", 11, None]]
+    assert page.evaluate("heard")[1:] == [["lost", 3, None], ["tipNotice", 11, None]]
     server.close(4000)
     page.clock.run_for(3_000)
     expect_state(page, "online")

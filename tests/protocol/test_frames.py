@@ -56,6 +56,9 @@ SELF_VIEW = frames.SelfView(
     feel_all_tips=False,
     gates=Gates(react_to_my_tips=True, feel_all_tips=True),
 )
+MEMBER = frames.MemberView(
+    17, "goldie", "viewer", MembershipTier.VIP_GOLD, tipper=True, state="online"
+)
 RECEIVE_TIP = VendorCall(Integration.EXTENSION, "receiveTip", (150, "goldie"))
 VIBRATE = VendorCall(Integration.BASIC_SDK, "sendToyCommand", ({"vibrate": 16, "time": 5.0},))
 
@@ -86,6 +89,9 @@ CLIENT_FRAMES: dict[str, ClientFrame] = {
         ),
     ),
     "reportSettings of none": frames.ReportSettings(7, None),
+    "setPresence": frames.SetPresence("away"),
+    "typing": frames.Typing(),
+    "listMembers": frames.ListMembers(12, after="2.17.goldie", limit=20),
     "commandAccepted": frames.CommandAccepted("command-1"),
     "commandActivated": frames.CommandActivated("command-1"),
     "commandFailed": frames.CommandFailed("command-1", "toy_offline"),
@@ -111,7 +117,12 @@ SERVER_FRAMES: dict[str, ServerFrame] = {
         EPOCH, 42, "goldie", 150, "Wave", "A wave for 5 seconds", "2026-07-01T20:15:30-05:00"
     ),
     "roomChanged": frames.RoomChanged(EPOCH, 42, ROOM_VIEW),
-    "presenceChanged": frames.PresenceChanged(EPOCH, 42, 1000, reconnect_within_s=2.0),
+    "presenceChanged": frames.PresenceChanged(
+        EPOCH, 42, 1000, reconnect_within_s=2.0, version=9, here=(MEMBER,), gone=(4,), omitted=3
+    ),
+    "typingChanged": frames.TypingChanged(
+        EPOCH, 42, frames.TypingView((frames.TypingMember(17, "goldie"),), 1)
+    ),
     "snapshot": frames.Snapshot(
         EPOCH,
         44,

@@ -3,7 +3,7 @@
 import {
   RequestError,
   TiproomClient,
-  type Gap,
+  type Lost,
   type Snapshot,
   type TipNotice,
 } from "../../server/web/sdk/client.js";
@@ -18,8 +18,8 @@ const client = new TiproomClient({
 client.addEventListener("status", ({ detail }) => {
   if (detail.state === "waiting") console.log(detail.retryInMs?.toFixed(), detail.reason);
 });
-client.addEventListener("gap", ({ detail }: CustomEvent<Gap>) => {
-  console.log(detail.lost === null ? "the room has started anew" : `${detail.lost} lost`);
+client.addEventListener("lost", ({ detail }: CustomEvent<Lost>) => {
+  console.log(detail.count === null ? "the room has started anew" : `${detail.count} lost`);
 });
 client.addEventListener("snapshot", ({ detail }: CustomEvent<Snapshot>) => {
   const missed: ReadonlyArray<TipNotice> = detail.missed;
@@ -28,6 +28,11 @@ client.addEventListener("snapshot", ({ detail }: CustomEvent<Snapshot>) => {
 client.addEventListener("tipNotice", ({ detail }) => {
   if (!detail.late) console.log(detail.username, detail.amount + 1);
 });
+client.addEventListener("presenceChanged", ({ detail }) => {
+  for (const { username, state } of detail.here) console.log(username, state === "away");
+});
+client.addEventListener("typingChanged", ({ detail }) => console.log(detail.typing.count));
+document.addEventListener("visibilitychange", () => client.setAway(document.hidden));
 client.addEventListener("command", ({ detail }) => {
   client.tell({ type: "commandAccepted", commandId: detail.commandId });
 });
@@ -54,6 +59,9 @@ export async function act(): Promise<void> {
   await client.setPreferences({ reactToMyTips: true });
   client.reportToys([{ id: "toy-1", battery: "80" }]);
   client.reportSettings(null);
+  const { members, next } = await client.request({ type: "listMembers", limit: 20 });
+  client.tell({ type: "typing" });
+  console.log(members[0]?.username, next);
   console.log(stopped, broadcastId, client.self?.balance, client.viewers, client.serverNowMs());
   console.log(reconnects(CLOSES.GOING_AWAY.code));
 }

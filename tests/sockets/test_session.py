@@ -19,14 +19,17 @@ from protocol.frames import (
     Connect,
     EndBroadcast,
     Error,
+    ListMembers,
     Ok,
     PresenceChanged,
     RefreshToken,
     Resume,
     ResumeToys,
+    SetPresence,
     Snapshot,
     StopToys,
     Tip,
+    Typing,
 )
 from protocol.tip_activated import LovenseMode, MembershipTier
 from server.auth import Authority, Role
@@ -498,3 +501,16 @@ async def test_frames_reach_the_room_with_their_session(house: House) -> None:
         await house.room.until(lambda: len(house.room.told) == 1)
         session_id = house.room.joins[0].session_id
         assert house.room.told == [MemberFrame(session_id, ResumeToys(2))]
+        for frame in (SetPresence("away"), Typing(), ListMembers(3)):
+            await client.say(frame)
+        await house.room.until(lambda: len(house.room.told) == 4)
+        assert [each.frame for each in house.room.told[1:]] == [
+            SetPresence("away"), Typing(), ListMembers(3),
+        ]  # fmt: skip
+
+
+async def test_a_moderator_joins_and_is_known_as_one(house: House) -> None:
+    async with house.client() as client:
+        await client.connect(house.token("mod-1", role=Role.MODERATOR))
+        [join] = house.room.joins
+        assert (join.is_moderator, join.is_model) == (True, False)

@@ -23,9 +23,9 @@ export interface Status {
 }
 
 /** Events of the room that this client will not get. */
-export interface Gap {
+export interface Lost {
   /** How many; null: some perhaps, the room itself has started anew. */
-  readonly lost: number | null;
+  readonly count: number | null;
 }
 
 export interface Credentials {
@@ -37,7 +37,7 @@ export interface Credentials {
 /** What is heard: each is a `CustomEvent` whose `detail` is this. */
 export interface ClientEvents extends ServerEvents {
   status: Status;
-  gap: Gap;
+  lost: Lost;
 }
 
 type WithoutRef<F> = F extends unknown ? Omit<F, "ref"> : never;
@@ -123,6 +123,8 @@ export class TiproomClient extends RoomEvents {
   tell(frame: Telling): void;
   /** A viewer's toggles; `self` has them when this resolves. */
   setPreferences(change: { reactToMyTips?: boolean; feelAllTips?: boolean }): Promise<void>;
+  /** Nobody looks at this page; said again after every reconnect. */
+  setAway(away: boolean): void;
   /** All toys that the page knows; said again after every reconnect. */
   reportToys(toys: ReadonlyArray<ReportedToy>): void;
   /** The model's own levels; said again after every reconnect. */

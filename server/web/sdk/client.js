@@ -5,7 +5,7 @@
  * comes back by itself when the connection is lost, and says again after every snapshot what the
  * server forgets with a socket: toys and settings. Read `start`, then `#onFrame`.
  *
- * Events: `status` ({@link Status}), `gap` ({@link Gap}), and every server frame but the answers
+ * Events: `status` ({@link Status}), `lost` ({@link Lost}), and every server frame but the answers
  * under its `type`; the frame is the event's `detail`. What was missed while there was no connection
  * comes as the events that it was, with `late: true`, before the `snapshot` that brought it. Types:
  * client.d.ts, and frames.d.ts for the frames.
@@ -36,8 +36,8 @@ const CLOSE_ABNORMAL = 1006;
  * @property {string} [reason] the server's words, fit to be shown
  * @property {number} [retryInMs]
  *
- * @typedef {object} Gap Events of the room that this client will not get
- * @property {number | null} lost how many; null: some perhaps, the room itself has started anew
+ * @typedef {object} Lost Events of the room that this client will not get
+ * @property {number | null} count how many; null: some perhaps, the room itself has started anew
  */
 
 /**
@@ -89,6 +89,7 @@ export class TiproomClient extends EventTarget {
   #pending = new Map();
   #toys = null;
   #settings;
+  #away = false;
   #retryTimer = 0;
   #stableTimer = 0;
   #tokenTimer = 0;
@@ -173,6 +174,12 @@ export class TiproomClient extends EventTarget {
   async setPreferences(change) {
     const preferences = await this.request({ type: "setPreferences", ...change });
     this.self = { ...this.self, ...preferences };
+  }
+
+  /** @param {boolean} away nobody looks at this page; said now and after every reconnect */
+  setAway(away) {
+    this.#away = away;
+    this.tell({ type: "setPresence", state: away ? "away" : "online" });
   }
 
   /** @param {object[]} toys all toys the page knows; sent now and after every reconnect */
@@ -295,7 +302,7 @@ export class TiproomClient extends EventTarget {
     if (HISTORY_EVENTS.includes(frame.type)) {
       const lost = this.#place.advance(frame);
       if (lost < 0) return;
-      if (lost > 0) this.#emit("gap", { lost });
+      if (lost > 0) this.#emit("lost", { count: lost });
     }
     this.#emit(frame.type, frame);
   }
@@ -336,7 +343,8 @@ export class TiproomClient extends EventTarget {
     if (this.#settings !== undefined) this.#report("reportSettings", { settings: this.#settings });
     if (this.#toys !== null) this.#report("reportToys", { toys: this.#toys });
     for (const entry of waiting) if (entry.timer === 0) this.#ask(entry);
-    if (lost !== 0) this.#emit("gap", { lost });
+    if (this.#away) this.setAway(true);
+    if (lost !== 0) this.#emit("lost", { count: lost });
     for (const event of snapshot.missed) this.#emit(event.type, { ...event, late: true });
   }
 

@@ -144,6 +144,36 @@ export interface ReportSettings {
   readonly settings: ReportedSettings | null;
 }
 
+/**
+ * This page is looked at, or not: `away`. A member is away if all of his pages are. Without
+ * it a page is online.
+ */
+export interface SetPresence {
+  readonly type: "setPresence";
+  readonly state: "away" | "online";
+}
+
+/**
+ * The member is writing; repeated while he is. Cleared 5 s after the last one, or by
+ * `active: false`.
+ */
+export interface Typing {
+  readonly type: "typing";
+  readonly active?: boolean;
+}
+
+/**
+ * Who is here, those who matter first: model, moderators, VIPs, who has tipped in this
+ * broadcast, the others; by name among equals. `after`: the `next` of the page before. `ok`
+ * carries a MemberPage.
+ */
+export interface ListMembers {
+  readonly type: "listMembers";
+  readonly ref: number;
+  readonly after?: string | null;
+  readonly limit?: number;
+}
+
 /** The page has the command and will run it, or has run it before. */
 export interface CommandAccepted {
   readonly type: "commandAccepted";
@@ -243,6 +273,9 @@ export type ClientFrame =
   | SetPreferences
   | ReportToys
   | ReportSettings
+  | SetPresence
+  | Typing
+  | ListMembers
   | CommandAccepted
   | CommandActivated
   | CommandFailed
@@ -296,7 +329,13 @@ export interface RoomChanged {
   readonly room: RoomView;
 }
 
-/** How many viewers are here now; each counts once, however many tabs. */
+/**
+ * How many viewers are here now, exactly; each counts once, however many tabs. With it, at
+ * most once a second, what changed since the `version` before: `here`, who came or is not as
+ * before; `gone`, the ids of who left. `omitted`: how many more changes are not listed, of those
+ * who matter least. A client that shows a list asks for it anew after an omission or a jump of
+ * `version`.
+ */
 export interface PresenceChanged {
   readonly type: "presenceChanged";
   readonly epoch: string;
@@ -304,6 +343,18 @@ export interface PresenceChanged {
   readonly viewers: number;
   /** As in a snapshot. */
   readonly reconnectWithinS: number;
+  readonly version: number;
+  readonly here: ReadonlyArray<MemberView>;
+  readonly gone: ReadonlyArray<number>;
+  readonly omitted: number;
+}
+
+/** All who are writing now; at most once a second. */
+export interface TypingChanged {
+  readonly type: "typingChanged";
+  readonly epoch: string;
+  readonly offset: number;
+  readonly typing: TypingView;
 }
 
 /**
@@ -320,6 +371,9 @@ export interface Snapshot {
   readonly room: RoomView;
   readonly self: SelfView;
   readonly viewers: number;
+  /** Of the list of members; the first page of it is asked for by `listMembers`. */
+  readonly presenceVersion: number;
+  readonly typing: TypingView;
   readonly missed: ReadonlyArray<TipNotice>;
   /** After a connection that was lost without a close frame: come back at a random moment within this long. The more members, the longer. */
   readonly reconnectWithinS: number;
@@ -434,6 +488,17 @@ export interface ToyTestStarted {
   readonly seconds: number;
 }
 
+/**
+ * `next`: for `after`, null on the last page. `viewers`: all, each counted once; the model's
+ * page, which is listed, is none. `version`: the change lists since are to be applied.
+ */
+export interface MemberPage {
+  readonly members: ReadonlyArray<MemberView>;
+  readonly next: string | null;
+  readonly viewers: number;
+  readonly version: number;
+}
+
 /** What everyone may know of a room. `toysPaused`: the model has stopped all toys. */
 export interface RoomView {
   readonly roomId: string;
@@ -456,11 +521,36 @@ export interface TipOption {
   readonly hasVibration: boolean;
 }
 
+/**
+ * What everyone may know of a member. `id`: the same until he leaves, and within this epoch.
+ * Who is in no list is offline.
+ */
+export interface MemberView {
+  readonly id: number;
+  readonly username: string;
+  readonly role: "model" | "moderator" | "viewer";
+  readonly membershipTier: "FREE" | "VIP_SILVER" | "VIP_GOLD" | "VIP_PLATINUM" | "VIP_DIAMOND";
+  /** Has tipped in this broadcast. */
+  readonly tipper: boolean;
+  readonly state: "away" | "online";
+}
+
+/** Who is writing: the first of them, and how many in all. */
+export interface TypingView {
+  readonly members: ReadonlyArray<TypingMember>;
+  readonly count: number;
+}
+
+export interface TypingMember {
+  readonly id: number;
+  readonly username: string;
+}
+
 /** What a member knows of himself. `balance` is null for a model's page. */
 export interface SelfView {
   readonly userId: string;
   readonly username: string;
-  readonly role: "model" | "viewer";
+  readonly role: "model" | "moderator" | "viewer";
   readonly membershipTier: "FREE" | "VIP_SILVER" | "VIP_GOLD" | "VIP_PLATINUM" | "VIP_DIAMOND";
   readonly balance: number | null;
   readonly toyConnected: boolean;
@@ -534,6 +624,7 @@ export type ServerFrame =
   | TipNotice
   | RoomChanged
   | PresenceChanged
+  | TypingChanged
   | Snapshot
   | SelfChanged
   | Command
@@ -550,6 +641,7 @@ export interface Results {
   setPreferences: Preferences;
   startBroadcast: BroadcastStarted;
   testActivation: ToyTestStarted;
+  listMembers: MemberPage;
 }
 
 /** What a client hears beside answers, by its `type`. */
@@ -557,6 +649,7 @@ export interface ServerEvents {
   tipNotice: TipNotice & Late;
   roomChanged: RoomChanged;
   presenceChanged: PresenceChanged;
+  typingChanged: TypingChanged;
   snapshot: Snapshot;
   selfChanged: SelfChanged;
   command: Command;
