@@ -30,6 +30,8 @@ class ErrorCode(StrEnum):
     FORBIDDEN = "FORBIDDEN"
     WRONG_ROOM = "WRONG_ROOM"
     RATE_LIMITED = "RATE_LIMITED"
+    TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
+    SERVER_BUSY = "SERVER_BUSY"
     ROOM_UNKNOWN = "ROOM_UNKNOWN"
     ROOM_OFFLINE = "ROOM_OFFLINE"
     ROOM_BUSY = "ROOM_BUSY"
@@ -107,6 +109,10 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ErrorCode.RATE_LIMITED: ErrorRule(
         429, "client", True, "Too many requests; wait and try again."
     ),
+    ErrorCode.TOO_MANY_CONNECTIONS: ErrorRule(
+        429, "client", True, "This user has too many connections; close one."
+    ),
+    ErrorCode.SERVER_BUSY: ErrorRule(503, "server", True, "Too many are joining; come back."),
     ErrorCode.ROOM_UNKNOWN: ErrorRule(404, "client", False, "There is no such room."),
     ErrorCode.ROOM_OFFLINE: ErrorRule(409, "state", True, "The room is not live."),
     ErrorCode.ROOM_BUSY: ErrorRule(503, "server", True, "The room is busy; try again."),
@@ -238,6 +244,8 @@ class CloseCode(IntEnum):
     ROOM_RESTARTING = 4005
     FLOOD = 4006
     ROOM_FAILED = 4007
+    SERVER_BUSY = 4008
+    TOO_MANY_CONNECTIONS = 4009
     TOKEN_INVALID = 4500
     WRONG_ROOM = 4501
     SECOND_MODEL_PAGE = 4502
@@ -260,6 +268,8 @@ class CloseRule(msgspec.Struct, frozen=True):
 
 CLOSE_RECONNECT_MAX: Final = 4499
 FLOOD_REST_S: Final = 10.0
+CONNECTIONS_REST_S: Final = 30.0
+"""By then a lost connection of the same user may have been noticed."""
 FAILED_ROOM_REST_S: Final = 10.0
 """A room that crashed too often stays closed this long before anyone may open it again."""
 
@@ -276,6 +286,10 @@ CLOSES: Final[dict[CloseCode, CloseRule]] = {
         "the room rests after repeated failures; come back",
         crowd=True,
         rest_s=FAILED_ROOM_REST_S,
+    ),
+    CloseCode.SERVER_BUSY: CloseRule("server", "too many are joining; come back", crowd=True),
+    CloseCode.TOO_MANY_CONNECTIONS: CloseRule(
+        "client", "this user has too many connections; come back", rest_s=CONNECTIONS_REST_S
     ),
     CloseCode.TOKEN_INVALID: CloseRule("client", "the token is not valid"),
     CloseCode.WRONG_ROOM: CloseRule("client", "the token is for another room"),

@@ -34,7 +34,7 @@ from actors.room.actor import RoomPorts
 from actors.room.registry import RoomRegistry
 from actors.room.user_news import UserNews
 from actors.runtime.moment import Chance
-from server.auth import Authority
+from server.auth import Authority, Revocations
 from server.http.app import create_app
 from server.http.event_stream import EventStreams
 from server.http.in_flight import InFlight
@@ -43,6 +43,7 @@ from server.services import Services
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
 from server.sockets.listener import SocketServer, serve_sockets
+from server.sockets.member_book import MemberBook
 from server.store.bridge import Bridge, open_bridge
 from server.store.demo import seed_demo
 from server.store.embedded import EmbeddedFailed, embedded
@@ -128,9 +129,11 @@ async def _migrated_store(dsn: str, bridge: Bridge) -> AsyncIterator[Store]:
 async def _serve(
     settings: Settings, store: Store, stop: trio.Event, announce: Callable[[Ready], None]
 ) -> None:
-    authority = Authority(_token_secret(settings))
+    revocations = Revocations(await store.revocations.load_all())
+    authority = Authority(_token_secret(settings), revocations=revocations)
     platform_settings = await store.settings.load_platform_settings()
     fan_out = FanOut()
+    book = MemberBook()
     audit = AuditWriter(store.rooms)
     await store.devices.forget_connections()
     devices = DeviceWriter(store.devices)
@@ -176,6 +179,7 @@ async def _serve(
             rooms=rooms,
             members=store.members,
             delivery=fan_out,
+            book=book,
         )
         with _listening(settings.socket_host, settings.socket_port):
             sockets = await nursery.start(serving_sockets)
@@ -188,6 +192,8 @@ async def _serve(
             ledger=ledger,
             audit=audit,
             fan_out=fan_out,
+            book=book,
+            revocations=store.revocations,
             members=store.members,
             directory=store.directory,
             accounts=store.accounts,

@@ -4,6 +4,7 @@ JWT with HS256 and one secret of the platform. Facts about a user (role, tier, r
 here or from the database, never from what a client sends. Tokens are never logged.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -58,18 +59,37 @@ class _Claims(msgspec.Struct, frozen=True, kw_only=True):
     aud: str | list[str]
 
 
+class Revocations:
+    """Up to when the tokens of a user are void: user -> seconds since 1970, that second included.
+    What is held here is in force at once; the store carries it over a restart."""
+
+    def __init__(self, known: Mapping[str, int] | None = None) -> None:
+        self._void_until_s = dict(known or {})
+
+    def revoke(self, user_id: str, at_s: int) -> None:
+        """All that were issued until `at_s`; never fewer than before."""
+        self._void_until_s[user_id] = max(at_s, self._void_until_s.get(user_id, at_s))
+
+    def is_void(self, user_id: str, issued_at_s: int) -> bool:
+        return issued_at_s <= self._void_until_s.get(user_id, -1)
+
+
 class Authority:
     """Issues tokens and verifies them; both sides know the secret."""
 
-    def __init__(self, secret: bytes, leeway_s: float = LEEWAY_S) -> None:
+    def __init__(
+        self, secret: bytes, leeway_s: float = LEEWAY_S, revocations: Revocations | None = None
+    ) -> None:
         """Raises ValueError for a secret under 32 bytes."""
         if len(secret) < SECRET_BYTES_MIN:
             raise ValueError(f"the token secret must have at least {SECRET_BYTES_MIN} bytes")
         self._secret = secret
         self._leeway_s = leeway_s
+        self.revocations = revocations or Revocations()
 
     def verify(self, token: str) -> Identity:
-        """Raises Refused: TOKEN_EXPIRED for a token that was good, TOKEN_INVALID for any other."""
+        """Raises Refused: TOKEN_EXPIRED for a token that was good, TOKEN_INVALID for any other,
+        one that was revoked included."""
         try:
             payload = jwt.decode(
                 token,
@@ -85,6 +105,8 @@ class Authority:
         except (jwt.PyJWTError, msgspec.ValidationError, ValueError, RecursionError) as error:
             # The last two: PyJWT parses a forged header (deep JSON, huge numbers) unguarded.
             raise Refused(ErrorCode.TOKEN_INVALID) from error
+        if self.revocations.is_void(claims.sub, claims.iat):
+            raise Refused(ErrorCode.TOKEN_INVALID, detail="The token was revoked.")
         return Identity(
             user_id=claims.sub,
             username=claims.name,

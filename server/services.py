@@ -20,12 +20,14 @@ from server.http.event_stream import EventStreams
 from server.platform_settings import PlatformChanges
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
+from server.sockets.member_book import MemberBook
 from server.store.account_store import PostgresAccounts
 from server.store.dead_letters import PostgresDeadLetters
 from server.store.device_store import PostgresDevices
 from server.store.directory_store import PostgresDirectory
 from server.store.history import PostgresHistory
 from server.store.member_store import PostgresMembers
+from server.store.revocation_store import PostgresRevocations
 from server.store.webhook_store import PostgresWebhooks
 from server.tip_menus import TipMenus
 from server.vendors.toy_sessions import ToySessions
@@ -42,6 +44,8 @@ class Services:
     ledger: LedgerActor
     audit: AuditWriter
     fan_out: FanOut
+    book: MemberBook
+    revocations: PostgresRevocations
     members: PostgresMembers
     directory: PostgresDirectory
     accounts: PostgresAccounts

@@ -17,6 +17,7 @@ from server.http.health import READY_CACHED_S, READY_TIMEOUT_S, Readiness
 from server.services import Services
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
+from server.sockets.member_book import MemberBook
 from server.vendors.toy_sessions import ToySessions, VendorUrls
 from tests.actors.house import House, in_house, on_virtual_clock
 from tests.actors.rooms import BROADCAST, ROOM
@@ -34,6 +35,8 @@ def services_of(house: House) -> Services:
         ledger=house.ledger,
         audit=house.audit,
         fan_out=FanOut(),
+        book=MemberBook(),
+        revocations=unused,
         members=unused,
         directory=unused,
         accounts=unused,

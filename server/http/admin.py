@@ -1,5 +1,6 @@
 """Live inspection and acts of an admin (spec 8). Acts need a reason and are logged."""
 
+import time
 from typing import Annotated, Final
 
 import msgspec
@@ -63,6 +64,19 @@ class Act(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=Tru
     reason: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
+class Kick(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """`reason`: it is logged with who, and kept with a revocation."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=200)]
+    revoke_tokens: bool = False
+
+
+class Kicked(msgspec.Struct, frozen=True, rename="camel"):
+    """How many connections were closed."""
+
+    connections: int
+
+
 def blueprint(services: Services) -> Blueprint:
     admin = Blueprint("admin", __name__, url_prefix="/admin")
     log = structlog.get_logger("tiproom.admin")
@@ -119,6 +133,28 @@ def blueprint(services: Services) -> Blueprint:
         """Let a room's queue go on"""
         log.warning("toys_resumed", room_id=room_id, who=caller().user_id, reason=act.reason)
         return json(await services.ask_room(room_id, ResumeToysByRequest))
+
+    @admin.post("/users/<user_id>/kick")
+    @allow(services.authority, Role.ADMIN)
+    @accepts(Kick)
+    @answers(Kicked, *_ERRORS, ErrorCode.INVALID_FIELD)
+    async def kick(act: Kick, user_id: str) -> Response:
+        """Close all connections of a user at once, and revoke the tokens if wanted
+
+        A page that was closed so does not come back by itself; without a revocation its user may
+        open it again. Revoked are all tokens issued until now: of this second, too.
+        """
+        who = caller().user_id
+        log.warning(
+            "user_kicked", user_id=user_id, who=who, reason=act.reason, revoked=act.revoke_tokens
+        )
+        now_s = int(time.time())
+        if act.revoke_tokens:  # in force before it is stored, and also if that fails
+            services.authority.revocations.revoke(user_id, now_s)
+        closed = services.book.kick(user_id)
+        if act.revoke_tokens:
+            await services.revocations.save(user_id, now_s, who, act.reason)
+        return json(Kicked(closed))
 
     @admin.get("/tips/<tip_id>")
     @allow(services.authority, Role.ADMIN)

@@ -8,6 +8,9 @@ connection   one accepted socket: its outbox, its deadline, how it closes
 farewell     a connection whose close frame says when to come back
 handshake    path, origin and subprotocol of the HTTP upgrade
 rate_limit   frames per second of one connection, and when it is a flood
+verb_limits  how often each verb may be said, by connection, user and address
+member_book  the connections of each user: their number, and how to close them
+admission    how many may be joining at once; the others wait, or come back
 session      what a member says: connect, frames to the room, leave
 fan_out      what a room says: `actors.ports.Delivery`, encoded and framed once per encoding
 heartbeat    a timer wheel that pings members and closes the silent

@@ -1,5 +1,5 @@
-"""How a connection is ended so that a crowd does not come back in one moment: the close frame says
-to each member when."""
+"""A member's connection: where it comes from, and how it ends so that a crowd does not come back in
+one moment: the close frame says to each member when."""
 
 import socket
 from collections.abc import Callable
@@ -13,18 +13,21 @@ from server.sockets.limits import SocketLimits
 
 
 class MemberConnection(Connection):
-    """`come_back_in_s` is asked once, when it closes: seconds, or None where none are needed."""
+    """`address`: who counts as one. `come_back_in_s` is asked once, when it closes: seconds, or
+    None where none are needed."""
 
-    __slots__ = ("_come_back_in_s",)
+    __slots__ = ("_come_back_in_s", "address")
 
     def __init__(
         self,
         session_id: SessionId,
         sock: socket.socket,
         limits: SocketLimits,
+        address: str,
         come_back_in_s: Callable[[CloseCode], float | None],
     ) -> None:
         super().__init__(session_id, sock, limits)
+        self.address = address
         self._come_back_in_s = come_back_in_s
 
     def close(self, code: int) -> None:

@@ -8,6 +8,7 @@ import trio
 from wsproto.utilities import ProtocolError
 
 from server.sockets.connection import INTERNAL_ERROR, PROTOCOL_ERROR, Connection
+from server.sockets.farewell import MemberConnection
 from server.sockets.handshake import shake_hands
 from server.sockets.session import Session, SessionPorts
 
@@ -15,7 +16,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def serve_connection(
-    connection: Connection, ports: SessionPorts, origins: frozenset[str]
+    connection: MemberConnection, ports: SessionPorts, origins: frozenset[str]
 ) -> None:
     """Returns once the socket is closed. Raises only trio.Cancelled, and then, too, the member
     has been told GOING_AWAY and the socket is closed."""
@@ -40,7 +41,10 @@ async def serve_connection(
 
 
 async def _converse(
-    connection: Connection, nursery: trio.Nursery, ports: SessionPorts, origins: frozenset[str]
+    connection: MemberConnection,
+    nursery: trio.Nursery,
+    ports: SessionPorts,
+    origins: frozenset[str],
 ) -> None:
     opened = await shake_hands(connection, nursery, ports.limits, origins)
     if opened is not None:

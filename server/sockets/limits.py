@@ -10,8 +10,10 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Open TCP connections, handshakes and closings included; above it HTTP 503."""
     connections_per_address_max: int = 100
     """From one IPv4 address or one IPv6 /64 network; above it HTTP 503."""
+    connections_per_user_max: int = 20
+    """Joined or joining; above it TOO_MANY_CONNECTIONS."""
     addresses_unlimited: tuple[str, ...] = ("127.0.0.1", "::1")
-    """Exempt from the limit per address: by default this machine, where a proxy or a load test
+    """Exempt from the limits per address: by default this machine, where a proxy or a load test
     sits and every connection has the same address. Name an outer proxy's addresses here."""
     accepts_per_turn_max: int = 64
     """A storm of new connections leaves the scheduler to established members this often."""
@@ -20,6 +22,12 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """From accept to the end of the HTTP upgrade."""
     connect_timeout_s: float = 10.0
     """From the upgrade to a valid `connect`."""
+    joins_at_once_max: int = 32
+    """Being let in; more than the database answers at once."""
+    joins_waiting_max: int = 5_000
+    """Behind them; above it SERVER_BUSY, and after `join_wait_s`."""
+    join_wait_s: float = 7.5
+    """Below `connect_timeout_s`, so that who waits in vain is told why."""
     close_timeout_s: float = 5.0
     """For what is due, the close frame and the peer's own end; then the socket is dropped."""
     heartbeat_s: float = 30.0

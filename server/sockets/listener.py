@@ -14,13 +14,15 @@ from actors.runtime.moment import Chance
 from protocol.errors import CloseCode
 from protocol.reconnect import come_back_in_s
 from server.auth import Authority
-from server.sockets.connection import Connection
+from server.sockets.admission import Admission
 from server.sockets.fan_out import FanOut
 from server.sockets.farewell import MemberConnection
 from server.sockets.heartbeat import HeartbeatWheel
 from server.sockets.lifetime import serve_connection
 from server.sockets.limits import SocketLimits
+from server.sockets.member_book import MemberBook
 from server.sockets.session import SessionPorts
+from server.sockets.verb_limits import ADDRESS_FACTOR, USER_FACTOR, Allowances
 
 _log = structlog.get_logger(__name__)
 
@@ -49,7 +51,7 @@ class SocketServer:
         self._listening = listening
         self._limits = limits
         self._chance = chance
-        self._connections: set[Connection] = set()
+        self._connections: set[MemberConnection] = set()
         self._per_address: Counter[str] = Counter()
         self._refusals_waiting = 0
         self._accepting = trio.CancelScope()
@@ -131,10 +133,10 @@ class SocketServer:
             return
         _tune(sock, self._limits)
         session_id = ports.delivery.next_session_id()
-        connection = MemberConnection(session_id, sock, self._limits, self._come_back_in_s)
+        connection = MemberConnection(session_id, sock, self._limits, address, self._come_back_in_s)
         self._connections.add(connection)
         self._per_address[address] += 1
-        nursery.start_soon(self._serve_one, connection, address, ports, origins)
+        nursery.start_soon(self._serve_one, connection, ports, origins)
 
     def _come_back_in_s(self, code: CloseCode) -> float | None:
         """Not all members are of the room that closes, but all may be closed by now."""
@@ -148,8 +150,9 @@ class SocketServer:
         return self._per_address[address] >= self._limits.connections_per_address_max
 
     async def _serve_one(
-        self, connection: Connection, address: str, ports: SessionPorts, origins: frozenset[str]
+        self, connection: MemberConnection, ports: SessionPorts, origins: frozenset[str]
     ) -> None:
+        address = connection.address
         try:
             await serve_connection(connection, ports, origins)
         finally:
@@ -199,11 +202,14 @@ async def serve_sockets(
     rooms: Rooms,
     members: MemberStore,
     delivery: FanOut,
+    book: MemberBook | None = None,
     chance: Chance | None = None,
     task_status: trio.TaskStatus[SocketServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until drained or cancelled; both tell every member GOING_AWAY. `port` 0: any free
     one, reported as `SocketServer.port`. `origins`: as browsers send them, `https://example.org`.
+
+    `book`: where the connections of a user are found, for who has to close them.
 
     Raises OSError when the address cannot be had.
     """
@@ -214,6 +220,10 @@ async def serve_sockets(
         members=members,
         delivery=delivery,
         heartbeats=HeartbeatWheel(limits.heartbeat_s),
+        book=MemberBook() if book is None else book,
+        admission=Admission(limits.joins_at_once_max, limits.joins_waiting_max, limits.join_wait_s),
+        user_allowances=Allowances(USER_FACTOR),
+        address_allowances=Allowances(ADDRESS_FACTOR),
     )
     server = SocketServer(await _listen(host, port), limits, chance or Chance())
     task_status.started(server)

@@ -14,13 +14,17 @@ class TokenBucket:
 
     def take(self, now_s: float) -> float:
         """0.0: taken. Else the seconds until one is there again; nothing was taken."""
+        wait_s = self.wait_s(now_s)
+        if wait_s == 0:
+            self._tokens -= 1
+        return wait_s
+
+    def wait_s(self, now_s: float) -> float:
+        """What `take` would answer."""
         elapsed_s = now_s - self._filled_at_s
         self._tokens = min(self._burst, self._tokens + elapsed_s * self._rate_per_s)
         self._filled_at_s = now_s
-        if self._tokens < 1:
-            return (1 - self._tokens) / self._rate_per_s
-        self._tokens -= 1
-        return 0.0
+        return 0.0 if self._tokens >= 1 else (1 - self._tokens) / self._rate_per_s
 
 
 class FloodGate:

@@ -41,11 +41,15 @@ from protocol.frames import (
 from protocol.gating import Preferences
 from protocol.tip_activated import LovenseMode
 from server.auth import Authority, Identity, Role
-from server.sockets.connection import PROTOCOL_ERROR, Connection
+from server.sockets.admission import Admission
+from server.sockets.connection import PROTOCOL_ERROR
 from server.sockets.fan_out import FanOut
+from server.sockets.farewell import MemberConnection
 from server.sockets.heartbeat import HeartbeatWheel
 from server.sockets.limits import SocketLimits
+from server.sockets.member_book import MemberBook
 from server.sockets.rate_limit import FloodGate, TokenBucket
+from server.sockets.verb_limits import Allowances, VerbLimits
 
 STOPS_PER_S: Final = 5.0
 STOPS_BURST: Final = 10
@@ -61,6 +65,10 @@ class SessionPorts:
     members: MemberStore
     delivery: FanOut
     heartbeats: HeartbeatWheel
+    book: MemberBook
+    admission: Admission
+    user_allowances: Allowances
+    address_allowances: Allowances
 
 
 class _Ended(Exception):
@@ -79,6 +87,8 @@ _CLOSE_AFTER: Final = {
     ErrorCode.ROOM_UNKNOWN: CloseCode.ROOM_UNKNOWN,
     ErrorCode.ROOM_FAILED: CloseCode.ROOM_FAILED,
     ErrorCode.ROOM_BUSY: CloseCode.ROOM_RESTARTING,
+    ErrorCode.SERVER_BUSY: CloseCode.SERVER_BUSY,
+    ErrorCode.TOO_MANY_CONNECTIONS: CloseCode.TOO_MANY_CONNECTIONS,
 }
 """What a refused `connect` leads to after its error. What is not here (a field to correct) leaves
 the socket open for another `connect`, within the time that is left for it."""
@@ -101,10 +111,16 @@ class Session:
         "_room_id",
         "_socket",
         "_stops",
+        "_user_id",
+        "_verbs",
     )
 
     def __init__(
-        self, connection: Connection, socket: WebSocketConnection, room_id: str, ports: SessionPorts
+        self,
+        connection: MemberConnection,
+        socket: WebSocketConnection,
+        room_id: str,
+        ports: SessionPorts,
     ) -> None:
         """`connection`: its handshake is done, and it is registered for delivery."""
         assert connection.codec is not None
@@ -124,6 +140,9 @@ class Session:
         self._integration: LovenseMode | None
         self._page_id: str | None
         self._room: RoomRef | None = None
+        self._user_id: str | None = None
+        """In the book, and limited, as this user."""
+        self._verbs: VerbLimits
 
     async def run(self) -> None:
         """Until the peer or the server ends it; the connection then knows why. A room that was
@@ -137,6 +156,7 @@ class Session:
             self._connection.close(ended.code)
         finally:
             self._leave()
+            self._give_up_place()
 
     async def _talk(self) -> None:
         await self._connecting()
@@ -157,8 +177,7 @@ class Session:
         bucket = self._stops if isinstance(frame, StopToys) else self._bucket
         wait_s = bucket.take(now_s)
         if wait_s > 0:
-            if self._flood.refused(now_s):
-                raise _Ended(CloseCode.FLOOD)
+            self._count_refusal(now_s)
             limited = Refusal(ErrorCode.RATE_LIMITED, retry_after_s=wait_s)
             self._answer_error(self._codec.ref_of(message), limited)
             return None
@@ -193,7 +212,12 @@ class Session:
             self._identity = self._identify(frame)
             self._integration, self._page_id = frame.integration, frame.page_id
             self._close_when_expired()
-            await self._join(frame.ref, frame.resume)
+            self._take_place(self._identity.user_id)
+            if frame.integration is not None:
+                await self._join(frame.ref, frame.resume)  # a room's one model waits for nobody
+            else:
+                async with self._ports.admission.turn():
+                    await self._join(frame.ref, frame.resume)
         except Refused as refused:
             self._answer_error(frame.ref, refused.refusal)
             code = _CLOSE_AFTER.get(refused.refusal.code)
@@ -213,6 +237,29 @@ class Session:
             detail = "A model names one." if is_model else "Only a model has one."
             raise Refused(ErrorCode.INVALID_FIELD, "integration", detail)
         return identity
+
+    def _take_place(self, user_id: str) -> None:
+        """Count as one of this user's connections. Raises Refused with TOO_MANY_CONNECTIONS."""
+        self._give_up_place()
+        ports, address = self._ports, self._connection.address
+        ports.book.enter(user_id, self._connection, ports.limits.connections_per_user_max)
+        self._user_id = user_id
+        self._verbs = VerbLimits(
+            ports.user_allowances.hold(user_id),
+            None
+            if address in ports.limits.addresses_unlimited
+            else ports.address_allowances.hold(address),
+        )
+
+    def _give_up_place(self) -> None:
+        user_id, self._user_id = self._user_id, None
+        if user_id is None:
+            return
+        ports, address = self._ports, self._connection.address
+        ports.book.leave(user_id, self._connection)
+        ports.user_allowances.release(user_id)
+        if address not in ports.limits.addresses_unlimited:
+            ports.address_allowances.release(address)
 
     def _close_when_expired(self) -> None:
         left_s = self._ports.authority.valid_for_s(self._identity)
@@ -265,6 +312,12 @@ class Session:
 
     async def _take(self, frame: ClientFrame) -> None:
         """Raises Refused, for the answer."""
+        now_s = trio.current_time()
+        wait_s, scope = self._verbs.take(type(frame), now_s)
+        if wait_s > 0:
+            self._count_refusal(now_s)
+            detail = f"Too many of these from this {scope}; wait and try again."
+            raise Refused(ErrorCode.RATE_LIMITED, None, detail, wait_s)
         match frame:
             case Connect():
                 detail = "This socket is connected already."
@@ -340,6 +393,10 @@ class Session:
             retry_after_s=refusal.retry_after_s,
         )
         self._ports.delivery.send(self._connection.session_id, answer)
+
+    def _count_refusal(self, now_s: float) -> None:
+        if self._flood.refused(now_s):
+            raise _Ended(CloseCode.FLOOD)
 
     def _count_bad_frame(self) -> None:
         self._bad_frames += 1

@@ -858,3 +858,13 @@ COUNT_EXPORTED: Final = """
 SELECT count(*) FROM entries e
 WHERE e.created_at >= coalesce($1::timestamptz, '-infinity')
   AND e.created_at < coalesce($2::timestamptz, 'infinity')"""
+
+# ---- revoked tokens --------------------------------------------------------------------------
+
+LIST_REVOCATIONS: Final = "SELECT user_id::text AS user_id, void_until_s FROM token_revocations"
+
+SAVE_REVOCATION: Final = """
+INSERT INTO token_revocations (user_id, void_until_s, revoked_by, reason) VALUES ($1, $2, $3, $4)
+ON CONFLICT (user_id) DO UPDATE SET void_until_s = excluded.void_until_s,
+    revoked_by = excluded.revoked_by, reason = excluded.reason, revoked_at = now()
+WHERE token_revocations.void_until_s < excluded.void_until_s"""

@@ -17,6 +17,7 @@ from server.store.ledger_store import PostgresLedger
 from server.store.loyalty_store import PostgresLoyalty
 from server.store.member_store import PostgresMembers
 from server.store.months import PostgresMonths
+from server.store.revocation_store import PostgresRevocations
 from server.store.room_store import PostgresRooms
 from server.store.settings_store import PostgresSettings
 from server.store.tip_menu_store import PostgresTipMenus
@@ -48,6 +49,7 @@ class Store:
         self.rooms = PostgresRooms(database, auditing)
         self.members = PostgresMembers(database)
         self.directory = PostgresDirectory(database)
+        self.revocations = PostgresRevocations(database)
         self.settings = PostgresSettings(database)
         self.tip_menus = PostgresTipMenus(database)
         self.traces = PostgresTraces(database)

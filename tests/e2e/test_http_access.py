@@ -36,6 +36,7 @@ GUARDED: Final = {
     ("GET", "/admin/rooms/{room_id}"): {"admin"},
     ("POST", "/admin/rooms/{room_id}/toys/stop"): {"admin"},
     ("POST", "/admin/rooms/{room_id}/toys/resume"): {"admin"},
+    ("POST", "/admin/users/{user_id}/kick"): {"admin"},
     ("GET", "/admin/tips/{tip_id}"): {"admin"},
     ("POST", "/ledger/deposits"): {"service"},
     ("POST", "/ledger/refunds"): {"service", "admin"},

@@ -160,6 +160,7 @@ def bodies(site: Site, tip_id: str) -> dict[str, Any]:
         "PATCH /models/{model_id}/settings": {"autoConnect": True},
         "POST /admin/rooms/{room_id}/toys/stop": reason,
         "POST /admin/rooms/{room_id}/toys/resume": reason,
+        "POST /admin/users/{user_id}/kick": reason,
         "POST /ledger/deposits": {"depositId": "d", "userId": VIEWER, "amount": 5},
         "POST /ledger/refunds": {"refundId": "r", "tipId": tip_id, "tokens": 1},
         "POST /ledger/holds": held("held"),
@@ -223,6 +224,8 @@ def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str,
         ids = place | {"hold_id": HELD.get(name, "")}
         if name == "DELETE /webhooks/{webhook_id}":
             ids["webhook_id"] = deleted
+        if name == "POST /admin/users/{user_id}/kick":  # and revoke: not the tokens of this run
+            ids["user_id"] = "somebody-else"
         if "{record_id}" in name:
             ids["record_id"] = new_letter(site, tip_id)
         for parameter in operation["parameters"]:

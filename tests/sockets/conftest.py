@@ -34,6 +34,7 @@ from server.auth import Authority, Identity, Role
 from server.sockets.fan_out import FanOut
 from server.sockets.limits import SocketLimits
 from server.sockets.listener import SocketServer, serve_sockets
+from server.sockets.member_book import MemberBook
 
 ROOM = "room-1"
 ORIGIN = "https://rooms.example"
@@ -117,6 +118,8 @@ class OneRoom:
         self.opened = 0
         self.on_open: Callable[[], None] = lambda: None
         self.store_down = False
+        self.slow_until: trio.Event | None = None
+        """The database answers no viewer's join before it."""
 
     async def open(self, room_id: str) -> Doorman:
         await trio.lowlevel.checkpoint()
@@ -128,6 +131,8 @@ class OneRoom:
 
     async def load_viewer(self, user_id: str) -> ViewerRecord:
         await trio.lowlevel.checkpoint()
+        if self.slow_until is not None:
+            await self.slow_until.wait()
         if self.store_down:
             raise StoreUnavailable
         if user_id == "cursed":
@@ -167,7 +172,12 @@ class House:
     """The running server."""
 
     def __init__(
-        self, server: SocketServer, delivery: FanOut, rooms: OneRoom, authority: Authority
+        self,
+        server: SocketServer,
+        delivery: FanOut,
+        rooms: OneRoom,
+        authority: Authority,
+        book: MemberBook,
     ) -> None:
         self.server = server
         self.port = server.port
@@ -175,6 +185,7 @@ class House:
         self.rooms = rooms
         self.room = rooms.room
         self.authority = authority
+        self.book = book
 
     def token(self, user_id: str = "viewer-1", **fields: Any) -> str:
         identity = Identity(
@@ -287,6 +298,7 @@ def start_house(nursery: trio.Nursery) -> StartHouse:
     async def start(leeway_s: float = 5.0, **limits: Any) -> House:
         delivery = FanOut()
         rooms = OneRoom(delivery)
+        book = MemberBook()
         authority = Authority(SECRET, leeway_s)
         serve = partial(
             serve_sockets,
@@ -298,9 +310,10 @@ def start_house(nursery: trio.Nursery) -> StartHouse:
             rooms=rooms,
             members=rooms,
             delivery=delivery,
+            book=book,
         )
         nursery.start_soon(_hang_is_a_failure)
-        return House(await nursery.start(serve), delivery, rooms, authority)
+        return House(await nursery.start(serve), delivery, rooms, authority, book)
 
     return start
 

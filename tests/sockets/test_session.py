@@ -33,6 +33,7 @@ from protocol.frames import (
 )
 from protocol.tip_activated import LovenseMode, MembershipTier
 from server.auth import Authority, Role
+from server.sockets.verb_limits import VERB_RATES
 from tests.sockets.conftest import (
     ROOM,
     Client,
@@ -514,3 +515,71 @@ async def test_a_moderator_joins_and_is_known_as_one(house: House) -> None:
         await client.connect(house.token("mod-1", role=Role.MODERATOR))
         [join] = house.room.joins
         assert (join.is_moderator, join.is_model) == (True, False)
+
+
+# ---- how many, how often -----------------------------------------------------------------------
+
+
+async def test_a_verb_said_too_often_is_refused_with_the_time_to_wait(house: House) -> None:
+    async with house.member() as client:
+        for _ in range(VERB_RATES[RefreshToken].burst):
+            await client.say(RefreshToken(2, house.token()))
+            assert await client.hear() == Ok(2)
+        await client.say(RefreshToken(3, house.token()))
+        refused = await client.hear()
+        assert isinstance(refused, Error)
+        assert (refused.ref, refused.code, refused.retry) == (3, ErrorCode.RATE_LIMITED, True)
+        assert refused.retry_after_s is not None
+        assert 0 < refused.retry_after_s <= 1 / VERB_RATES[RefreshToken].per_s
+        assert "connection" in refused.text
+        await client.say(tip())
+        assert await client.hear() == Ok(2)
+
+
+async def test_a_user_has_so_many_connections_and_the_next_is_told(
+    start_house: StartHouse,
+) -> None:
+    house = await start_house(connections_per_user_max=2)
+    async with house.member("v-1"), house.member("v-2"):
+        async with house.member("v-1"), house.client() as third:
+            await third.say(Connect(1, house.token("v-1")))
+            [error], code = await heard_until_close(third)
+            assert (error.code, code) == (
+                ErrorCode.TOO_MANY_CONNECTIONS,
+                CloseCode.TOO_MANY_CONNECTIONS,
+            )
+            left = len(house.room.left)
+        await house.room.until(lambda: len(house.room.left) > left)
+        async with house.member("v-1"):
+            assert len(house.room.joins) == 4
+
+
+async def test_a_kick_ends_all_connections_of_a_user_and_of_no_other(house: House) -> None:
+    async with house.member("v-1") as one, house.member("v-1") as two, house.member("v-2") as v2:
+        assert house.book.kick("v-1") == 2
+        for client in (one, two):
+            assert (await heard_until_close(client))[1] == CloseCode.KICKED
+        await v2.say(tip())
+        assert await v2.hear() == Ok(2)
+        await house.room.until(lambda: len(house.room.left) == 2)
+        assert house.book.kick("v-1") == 0
+
+
+async def test_a_storm_of_joins_waits_in_turn_and_the_rest_is_told_to_come_back(
+    start_house: StartHouse,
+) -> None:
+    house = await start_house(joins_at_once_max=1, joins_waiting_max=1)
+    house.rooms.slow_until = trio.Event()
+    async with house.client() as first, house.client() as second, house.client() as third:
+        for number, client in enumerate((first, second)):
+            await client.say(Connect(1, house.token(f"v-{number}")))
+            await trio.testing.wait_all_tasks_blocked(0.05)
+        await third.say(Connect(1, house.token("v-3")))
+        [error], code = await heard_until_close(third)
+        assert (error.code, code) == (ErrorCode.SERVER_BUSY, CloseCode.SERVER_BUSY)
+        async with house.client() as model:  # a room's one model waits for nobody
+            token = house.token("m-1", role=Role.MODEL)
+            await model.connect(token, integration=LovenseMode.CAM_KIT)
+        house.rooms.slow_until.set()
+        for client in (first, second):
+            assert await client.hear() == Ok(1)
