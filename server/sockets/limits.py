@@ -30,6 +30,9 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Below `connect_timeout_s`, so that who waits in vain is told why."""
     close_timeout_s: float = 5.0
     """For what is due, the close frame and the peer's own end; then the socket is dropped."""
+    drain_batch: int = 100
+    """Members told at once that the server goes away, or more where those would be over 20 batches;
+    the next hear it a moment later."""
     heartbeat_s: float = 30.0
     """Between two pings to one member; nothing heard for 2.5 of these closes it."""
 

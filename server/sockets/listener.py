@@ -35,6 +35,9 @@ _BUSY_ANSWER: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\n"
     b"Retry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 )
+_DRAIN_BATCHES_MAX: Final = 20
+_DRAIN_TELLING_SHARE: Final = 0.5
+"""Of the time to drain; the rest is for the closes to be taken."""
 _REFUSALS_WAITING_MAX: Final = 100
 _REFUSAL_TIMEOUT_S: Final = 1.0
 
@@ -53,6 +56,8 @@ class SocketServer:
         self._chance = chance
         self._connections: set[MemberConnection] = set()
         self._per_address: Counter[str] = Counter()
+        self._crowd = 0
+        """Who was here when the drain began."""
         self._refusals_waiting = 0
         self._accepting = trio.CancelScope()
         self._serving = trio.CancelScope()
@@ -64,14 +69,27 @@ class SocketServer:
         return len(self._connections)
 
     async def drain(self, timeout_s: float) -> None:
-        """Accept nobody more, tell every member GOING_AWAY, and return once all are gone; those
-        who have not taken it after `timeout_s` are dropped. `serve_sockets` then returns."""
-        deadline_s = trio.current_time() + timeout_s
+        """Accept nobody more, tell the members GOING_AWAY in batches, each member with a moment to
+        come back, and return once all are gone; those who have not taken it after `timeout_s` are
+        dropped. Who has not been told yet is served on. `serve_sockets` then returns."""
+        began_s = trio.current_time()
+        members = list(self._connections)
+        _log.info("drain_began", members=len(members))
         self._accepting.cancel()
-        for connection in self._connections:
-            connection.hurry(deadline_s)
+        self._crowd = len(members)
+        for connection in members:
+            connection.hurry(began_s + timeout_s)
+        batch = max(self._limits.drain_batch, -(-len(members) // _DRAIN_BATCHES_MAX))
+        pause_s = timeout_s * _DRAIN_TELLING_SHARE / _DRAIN_BATCHES_MAX
+        for first in range(0, len(members), batch):
+            for connection in members[first : first + batch]:
+                connection.close(CloseCode.GOING_AWAY)
+            if first + batch < len(members):
+                await trio.sleep(pause_s)
         self._serving.cancel()
         await self._ended.wait()
+        took_s = round(trio.current_time() - began_s, 3)
+        _log.info("drain_ended", members=len(members), took_s=took_s)
 
     async def _serve(self, ports: SessionPorts, origins: frozenset[str]) -> None:
         try:
@@ -140,7 +158,8 @@ class SocketServer:
 
     def _come_back_in_s(self, code: CloseCode) -> float | None:
         """Not all members are of the room that closes, but all may be closed by now."""
-        return come_back_in_s(code, len(self._connections), self._chance.draw())
+        members = max(self._crowd, len(self._connections))
+        return come_back_in_s(code, members, self._chance.draw())
 
     def _full(self, address: str) -> bool:
         if len(self._connections) >= self._limits.connections_max:

@@ -1,12 +1,15 @@
 """Stopping and starting again: members are told, and what was there is there again."""
 
 import re
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.site import FIRST_TOKENS, Site, new_tip_id, running_site
+from tests.e2e.members import Closed, Member
+from tests.e2e.site import FIRST_TOKENS, Site, new_tip_id, query, running_site
 
 STOP_TIMEOUT_S = 5.0
 
@@ -62,6 +65,49 @@ def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path
             assert model.so_far("command") == []
         done = {each["consumer"]: each["done"] for each in site.trace(tip_id)["consumers"]}
         assert done == {"room": True, "loyalty": True}
+
+
+def test_a_restart_under_load_loses_nothing_that_was_acknowledged(
+    data_dir: Path, empty_database_dsn: str
+) -> None:
+    """Viewers tip as fast as they are answered; each is told to come back, and does."""
+    acknowledged: list[str] = []
+    came_back: list[str] = []
+    going, restarted = threading.Event(), threading.Event()
+
+    def tip(viewer: Member) -> None:
+        while True:
+            tip_id = new_tip_id()
+            if viewer.tip(tip_id, 1)["type"] == "ok":
+                acknowledged.append(f"tip:{tip_id}")
+                if len(acknowledged) == 15:
+                    going.set()
+
+    def tip_until_told_to_come_back(site: Site, name: str) -> None:
+        with site.viewer(name) as viewer:
+            with pytest.raises(Closed) as closed:
+                tip(viewer)
+            assert closed.value.code == 4000
+        assert restarted.wait(30)
+        with site.viewer(name):
+            came_back.append(name)
+
+    names = ["alex", "jo", "kim"]
+    with running_site(data_dir, DATABASE_URL=empty_database_dsn) as site:
+        with ThreadPoolExecutor(len(names)) as pool:
+            work = [pool.submit(tip_until_told_to_come_back, site, name) for name in names]
+            assert going.wait(10)
+            assert site.server.stop() == 0
+            site.server.restart()
+            restarted.set()
+            for each in work:
+                each.result(30)
+        assert [line for line in site.server.log if line.get("level") == "error"] == []
+        events = [line["event"] for line in site.server.log]
+        assert events.index("drain_began") < events.index("drain_ended")
+        rows = query(empty_database_dsn, "SELECT source_ref FROM transfers")
+        assert set(acknowledged) <= {row["source_ref"] for row in rows}
+        assert sorted(came_back) == names
 
 
 def test_an_existing_postgresql_is_used(data_dir: Path, empty_database_dsn: str) -> None:

@@ -3,7 +3,7 @@
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 import trio
@@ -17,6 +17,7 @@ from protocol.errors import CloseCode
 from protocol.frames import Connect, Ok, PresenceChanged, Snapshot, Tip
 from tests.sockets.conftest import (
     ROOM,
+    Client,
     House,
     StartHouse,
     client_frame,
@@ -271,6 +272,41 @@ async def test_abrupt_disconnects_leave_nothing(house: House) -> None:
     assert house.server.connections == 0
     assert house.delivery.admitted(ROOM) == 0
     assert trio.lowlevel.current_statistics().tasks_living == tasks_before
+
+
+@pytest.mark.slow  # four members are told one after the other
+async def test_a_drain_tells_members_in_batches_and_serves_those_not_yet_told(
+    start_house: StartHouse,
+) -> None:
+    house = await start_house(drain_batch=1)
+    codes: list[int] = []
+    served: list[int] = []
+
+    async def stay(member: Client, number: int) -> None:
+        ref = 1
+        try:
+            while True:
+                ref += 1
+                await member.say(Tip(ref, f"t-{number}-{ref}", "b-1", 1))
+                assert await member.hear() == Ok(ref)
+                if codes:
+                    served.append(number)
+                await trio.sleep(0.03)
+        except ConnectionClosed as closed:
+            codes.append(closed.reason.code if closed.reason else 0)
+
+    async with AsyncExitStack() as stack:
+        members = [await stack.enter_async_context(house.member(f"v-{n}")) for n in range(4)]
+        with trio.fail_after(3):  # four batches, 0.2 s apart
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(house.server.drain, 8.0)
+                for number, member in enumerate(members):
+                    nursery.start_soon(stay, member, number)
+    assert codes == [CloseCode.GOING_AWAY] * 4
+    assert served, "after the first was told"
+    assert house.server.connections == 0
+    with pytest.raises(OSError, match="all attempts to connect"):
+        await trio.open_tcp_stream("127.0.0.1", house.port)
 
 
 @pytest.mark.slow  # waits out a member who does not answer
