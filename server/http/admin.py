@@ -137,7 +137,7 @@ def blueprint(services: Services) -> Blueprint:
     @admin.post("/users/<user_id>/kick")
     @allow(services.authority, Role.ADMIN)
     @accepts(Kick)
-    @answers(Kicked, *_ERRORS, ErrorCode.INVALID_FIELD)
+    @answers(Kicked, *_ERRORS, ErrorCode.INVALID_FIELD, ErrorCode.USER_UNKNOWN)
     async def kick(act: Kick, user_id: str) -> Response:
         """Close all connections of a user at once, and revoke the tokens if wanted
 
