@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
 
+# The tests start a hundred servers: each would compile all of its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Each stamp is a finished set-up: made anew when what it depends on changes.
 SERVER := $(VENV)/server.stamp
 DEV := $(VENV)/dev.stamp
@@ -17,7 +20,7 @@ run: $(SERVER)
 	@$(BIN)/tiproom run --demo
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(DEV) $(NODE)
 	$(BIN)/ruff format --check .

@@ -84,22 +84,29 @@ def expect_strength(page: Page, strength: int) -> None:
     expect(page.get_by_test_id("toy")).to_have_attribute("data-strength", str(strength))
 
 
+def in_front(page: Page) -> Page:
+    """The window that a person works in. Chromium draws what is behind it once a second at most,
+    and a click waits until two pictures show its place alike."""
+    page.bring_to_front()
+    return page
+
+
 def connect_toy(page: Page) -> None:
     """As a viewer does: the button, then the simulated scan."""
-    page.get_by_test_id("connect-toy").click()
+    in_front(page).get_by_test_id("connect-toy").click()
     page.get_by_test_id("scan").click()
     expect_strength(page, 0)
 
 
 def opt_in(page: Page, toggle: str) -> None:
     """Switch a toggle on; in force when this returns."""
-    page.get_by_test_id(toggle).check()
+    in_front(page).get_by_test_id(toggle).check()
     expect(page.get_by_test_id(toggle)).to_have_attribute("aria-busy", "false")
     expect(page.get_by_test_id(toggle)).to_be_checked()
 
 
 def tip(page: Page, amount: int) -> None:
-    page.get_by_test_id(f"tip-{amount}").click()
+    in_front(page).get_by_test_id(f"tip-{amount}").click()
 
 
 def own_tip(page: Page) -> Any:

@@ -12,6 +12,7 @@ from tests.browser.demo import (
     connect_toy,
     expect_online,
     expect_strength,
+    in_front,
     opt_in,
     own_tip,
     tip,
@@ -71,7 +72,7 @@ def test_the_models_choice_decides_whose_toys_move(
         connect_toy(page)
     opt_in(tipper, "reactToMyTips")
     opt_in(vip, "feelAllTips")
-    model.get_by_test_id(f"sync-{mode}").check()
+    in_front(model).get_by_test_id(f"sync-{mode}").check()
     expect(tipper.get_by_test_id("reactToMyTips")).to_have_count(0 if mode == "OFF" else 1)
     expect(vip.get_by_test_id("feelAllTips")).to_have_count(1 if mode == "VIP_ROOM_SYNC" else 0)
 
@@ -106,7 +107,7 @@ def test_each_toggle_shows_only_while_its_gate_is_open(demo: Demo) -> None:
         expect(page.get_by_test_id("toy-state")).to_have_text("Connected")
     demo.set_sync_mode("VIP_ROOM_SYNC")
     expect_toggles(vip, react=True, feel=True)
-    vip.get_by_test_id("disconnect-toy").click()
+    in_front(vip).get_by_test_id("disconnect-toy").click()
     expect_toggles(vip, react=False, feel=False)
     expect(vip.get_by_test_id("connect-toy")).to_be_visible()
 
@@ -137,7 +138,7 @@ def test_a_second_page_of_the_model_is_refused_and_does_not_come_back(
     assert len(sockets) == 1
     expect_online(first)
     first.close()
-    second.get_by_role("button", name="Try again").click()
+    in_front(second).get_by_role("button", name="Try again").click()
     expect_online(second)
 
 
@@ -150,7 +151,7 @@ def test_another_integration_needs_a_new_broadcast(demo: Demo) -> None:
     expect_online(model)
 
     viewer = demo.open_viewer(FREE)
-    model.get_by_test_id("end-broadcast").click()
+    in_front(model).get_by_test_id("end-broadcast").click()
     expect(viewer.get_by_test_id("offline-notice")).to_be_visible()
     expect(viewer.get_by_test_id("tip-30")).to_be_disabled()
     model.get_by_role("radio", name="Cam Kit").check()
@@ -213,16 +214,16 @@ def test_the_model_stops_everything_and_goes_on_when_she_wants(demo: Demo, by_ke
     for page in (model, viewer):
         expect_strength(page, 20)
     if by_key:
-        model.keyboard.press("Escape")
+        in_front(model).keyboard.press("Escape")
     else:
-        model.get_by_test_id("stop").click()
+        in_front(model).get_by_test_id("stop").click()
     for page in (model, viewer):
         expect_strength(page, 0)
     expect(model.get_by_test_id("queue-state")).to_have_text("Paused")
     tip(viewer, 30)
     expect(own_tip(viewer)).to_have_attribute("data-state", "queued")
     expect(viewer.get_by_text("has paused the toys")).to_be_visible()
-    model.get_by_test_id("resume").click()
+    in_front(model).get_by_test_id("resume").click()
     for page in (model, viewer):
         expect_strength(page, 10)
 
@@ -233,7 +234,7 @@ def test_the_model_stops_her_toy_also_without_the_server(demo: Demo) -> None:
     expect_strength(model, 20)
     demo.server.kill()
     expect(model.get_by_test_id("connection")).to_have_text("Reconnecting")
-    model.keyboard.press("Escape")
+    in_front(model).keyboard.press("Escape")
     expect_strength(model, 0)
     expect(model.get_by_role("alert")).to_contain_text("Not connected")
     demo.server.restart()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.demo import MODEL_ID, Demo, expect_strength, tip
+from tests.browser.demo import MODEL_ID, Demo, expect_strength, in_front, tip
 from tests.server_process import ServerProcess
 
 pytestmark = pytest.mark.slow  # a real server, a real browser, real seconds of toys
@@ -57,7 +57,7 @@ def rows(page: Page) -> Locator:
 
 def set_level(page: Page, field: str, value: int) -> None:
     """In the settings of the simulated product."""
-    levels = page.get_by_test_id("levels")
+    levels = in_front(page).get_by_test_id("levels")
     if levels.get_attribute("open") is None:
         levels.locator("summary").click()
     levels.get_by_label(field).fill(str(value))
@@ -119,7 +119,7 @@ def test_a_new_row_that_needs_a_special_of_its_own_time(demo: Demo) -> None:
     expect(viewer.get_by_test_id("tip-77")).to_be_enabled()
     expect(state(model)).to_have_text("1 of 7 differ")
     expect(rows(model)).to_contain_text("off by 6 s")
-    model.get_by_test_id("proposal").locator("summary").click()
+    in_front(model).get_by_test_id("proposal").locator("summary").click()
     expect(model.get_by_test_id("needed-specials")).to_contain_text("earthquake for 4 s")
 
 
@@ -129,7 +129,7 @@ def test_levels_that_play_nothing_at_all(demo: Demo) -> None:
         set_level(model, f"Level {level} strength", 0)
     expect(state(model)).to_have_text("5 of 6 differ")
     expect(rows(model).first).to_contain_text("Does not play")
-    model.get_by_test_id("proposal").locator("summary").click()
+    in_front(model).get_by_test_id("proposal").locator("summary").click()
     model.get_by_test_id("use-levels").click()
     expect(state(model)).to_have_text("All as meant")
 
@@ -151,7 +151,7 @@ def test_it_can_be_read_in_both_schemes_and_on_a_phone(demo: Demo, scheme: Any) 
     for level in range(1, 6):
         set_level(model, f"Level {level} strength", 0)
     expect(state(model)).to_have_text("6 of 7 differ")
-    model.get_by_test_id("proposal").locator("summary").click()
+    in_front(model).get_by_test_id("proposal").locator("summary").click()
     texts = card(model).locator("h2, p, td, th, summary, button, .pill, .coverage-words, .amount")
     assert texts.count() > 40
     for text in texts.all():
@@ -162,11 +162,12 @@ def test_it_can_be_read_in_both_schemes_and_on_a_phone(demo: Demo, scheme: Any) 
 
 def test_what_she_types_is_left_alone_by_what_happens_on_the_page(demo: Demo) -> None:
     model, viewer = demo.open_live(), demo.open_viewer("alex")
-    model.get_by_test_id("levels").locator("summary").click()
+    in_front(model).get_by_test_id("levels").locator("summary").click()
     field = model.get_by_test_id("levels").get_by_label("Level 5 strength")
     field.fill("3")
     tip(viewer, 15)
     expect_strength(model, 5)
     expect(field).to_have_value("3")
+    in_front(model)
     field.press("Tab")
     expect(rows(model)).to_contain_text("500 tokens")

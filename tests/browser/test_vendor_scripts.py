@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.demo import Demo, expect_online, opt_in, own_tip, tip
+from tests.browser.demo import Demo, expect_online, in_front, opt_in, own_tip, tip
 from tests.server_process import start_demo
 from tests.vendors.stand_in import (
     AUTH_TOKEN,
@@ -51,7 +51,7 @@ def calls(page: Page) -> list[Any]:
 
 
 def expect_call(page: Page, call: list[Any]) -> None:
-    page.wait_for_function(
+    in_front(page).wait_for_function(  # it looks at each picture
         "(call) => vendorCalls.some((each) => JSON.stringify(each) === JSON.stringify(call))",
         arg=call,
     )
@@ -66,7 +66,7 @@ def test_a_tip_reaches_the_extension(demo: Demo, vendor: VendorStandIn) -> None:
     expect_call(model, ["receiveTip", 15, VIEWER])
     expect(own_tip(viewer)).to_have_attribute("data-state", "done")
     assert [call[0] for call in calls(model)].count("receiveTip") == 1
-    model.get_by_test_id("stop").click()
+    in_front(model).get_by_test_id("stop").click()
     expect_call(model, ["receiveTip", 77, "Ruby Rain"])
     assert model.evaluate("typeof lovense") == "undefined"
     assert demo.errors == []
@@ -75,7 +75,7 @@ def test_a_tip_reaches_the_extension(demo: Demo, vendor: VendorStandIn) -> None:
 
 def test_a_tip_reaches_cam_kit(demo: Demo, vendor: VendorStandIn) -> None:
     model, viewer = demo.open_live(), demo.open_viewer(VIEWER)
-    model.get_by_test_id("end-broadcast").click()
+    in_front(model).get_by_test_id("end-broadcast").click()
     model.get_by_role("radio", name="Cam Kit").check()
     model.get_by_test_id("go-live").click()
     expect(model.get_by_test_id("active-integration")).to_have_text("Cam Kit")
@@ -141,7 +141,7 @@ def test_a_vendor_that_fails_leaves_a_page_without_a_toy(demo: Demo, vendor: Ven
     expect_call(model, ["receiveTip", 15, VIEWER])
     expect(own_tip(viewer)).to_have_attribute("data-state", "done")
 
-    model.get_by_test_id("end-broadcast").click()
+    in_front(model).get_by_test_id("end-broadcast").click()
     model.get_by_role("radio", name="Cam Kit").check()
     model.get_by_test_id("go-live").click()
     expect(model.get_by_test_id("active-integration")).to_have_text("Cam Kit")
