@@ -5,8 +5,10 @@ import asyncio
 import itertools
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -52,20 +54,28 @@ def template_database(postgres_dsn: str) -> str:
     return "tiproom_template"
 
 
+NewDatabase = Callable[[], AbstractContextManager[str]]
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres_dsn: str, template_database: str) -> NewDatabase:
+    """`with new_database() as dsn`: a migrated, empty database for the block, for fixtures that
+    outlive a test. A server on it starts in half the time of one with a PostgreSQL of its own."""
+    return partial(_database, postgres_dsn, template_database)
+
+
 @pytest.fixture
-def database_dsn(postgres_dsn: str, template_database: str) -> Iterator[str]:
+def database_dsn(new_database: NewDatabase) -> Iterator[str]:
     """The DSN of a migrated, empty database of this test's own."""
-    name = f"test_{next(_numbers)}"
-    yield create_database(postgres_dsn, name, template_database)
-    drop_database(postgres_dsn, name)
+    with new_database() as dsn:
+        yield dsn
 
 
 @pytest.fixture
 def empty_database_dsn(postgres_dsn: str) -> Iterator[str]:
     """The DSN of a database of this test's own, without any table."""
-    name = f"test_{next(_numbers)}"
-    yield create_database(postgres_dsn, name)
-    drop_database(postgres_dsn, name)
+    with _database(postgres_dsn, "template1") as dsn:
+        yield dsn
 
 
 @pytest.fixture
@@ -79,6 +89,13 @@ async def store(bridge: Bridge, database_dsn: str) -> AsyncIterator[Store]:
     """All repositories, on this test's own database."""
     async with open_store(database_dsn, bridge) as store:
         yield store
+
+
+@contextmanager
+def _database(postgres_dsn: str, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    yield create_database(postgres_dsn, name, template)
+    drop_database(postgres_dsn, name)
 
 
 def create_database(postgres_dsn: str, name: str, template: str = "template1") -> str:

@@ -54,6 +54,13 @@ class ServerProcess:
         return self._process.pid
 
     @property
+    def database_dsn(self) -> str:
+        """Of the PostgreSQL that it was given, or of its own while that runs."""
+        socket_dir = self.data_dir / "postgres" / "cluster"
+        own = f"postgresql://postgres@/postgres?host={socket_dir}"
+        return self._environment.get("DATABASE_URL", own)
+
+    @property
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

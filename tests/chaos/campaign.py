@@ -135,7 +135,7 @@ class Campaign:
         recover(fault, server, restarts)
         assert server.is_running, server.last_lines
         assert (server.pid == pid) is not fault.hits_server, "it was to survive"
-        self._look(self._site.dsn)
+        self._look(self._site.server.database_dsn)
 
     @contextmanager
     def _playing(self, threads: ThreadPoolExecutor) -> Iterator[Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.site import Site, new_data_dir, running_site
+from tests.fixtures_postgres import NewDatabase
 
 
 @pytest.fixture
@@ -15,8 +16,12 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def shared_site() -> Iterator[Site]:
-    with new_data_dir() as path, running_site(path) as site:
+def shared_site(new_database: NewDatabase) -> Iterator[Site]:
+    with (
+        new_data_dir() as path,
+        new_database() as dsn,
+        running_site(path, DATABASE_URL=dsn) as site,
+    ):
         site.change_platform(lovenseRateLimitPerMin=600)
         yield site
 

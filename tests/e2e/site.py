@@ -188,14 +188,8 @@ class Site:
     # ---- database ------------------------------------------------------------------------
 
     def query(self, sql: str, *args: Any) -> list[asyncpg.Record]:
-        """Of the server's embedded PostgreSQL, while it runs."""
-        return query(self.dsn, sql, *args)
-
-    @property
-    def dsn(self) -> str:
-        """Of that."""
-        socket_dir = self.server.data_dir / "postgres" / "cluster"
-        return f"postgresql://postgres@/postgres?host={socket_dir}"
+        """Of the server's database."""
+        return query(self.server.database_dsn, sql, *args)
 
 
 def query(dsn: str, sql: str, *args: Any) -> list[asyncpg.Record]:

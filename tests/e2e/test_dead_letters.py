@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.site import Site, new_data_dir, new_tip_id, running_site
+from tests.fixtures_postgres import NewDatabase
 
 LETTERS = "/admin/lovense/dead-letters"
 REQUEUE, DISMISS = f"{LETTERS}/{{record_id}}/requeue", f"{LETTERS}/{{record_id}}/dismiss"
@@ -31,9 +32,13 @@ def decide(site: Site, path: str, record_id: str, body: Any = NOTE) -> tuple[int
 
 
 @pytest.fixture(scope="module")
-def full_site() -> Iterator[Site]:
+def full_site(new_database: NewDatabase) -> Iterator[Site]:
     """Toys are stopped, the queue is full, and two more tips found no place."""
-    with new_data_dir() as path, running_site(path) as site:
+    with (
+        new_data_dir() as path,
+        new_database() as dsn,
+        running_site(path, DATABASE_URL=dsn) as site,
+    ):
         site.change_platform(lovenseRateLimitPerMin=600)
         stop = {"reason": "a full queue"}
         assert (

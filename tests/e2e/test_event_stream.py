@@ -184,8 +184,10 @@ def test_it_ends_with_the_token(site: Site) -> None:
         assert reader.comments[-1] == "the token has expired"
 
 
-def test_a_reader_that_stands_still_does_not_keep_the_server_from_ending(data_dir: Path) -> None:
-    with running_site(data_dir) as site:
+def test_a_reader_that_stands_still_does_not_keep_the_server_from_ending(
+    data_dir: Path, database_dsn: str
+) -> None:
+    with running_site(data_dir, DATABASE_URL=database_dsn) as site:
         place = urlsplit(site.server.http_url)
         assert place.hostname is not None
         with socket.socket() as still:
@@ -231,8 +233,8 @@ def test_for_back_ends_alone(site: Site, role: str) -> None:
     assert refusal(site, bearer=token(role, "jo"))["code"] == "FORBIDDEN"
 
 
-def test_only_so_many_at_once_and_a_place_is_free_again(data_dir: Path) -> None:
-    with running_site(data_dir) as site:
+def test_only_so_many_at_once_and_a_place_is_free_again(data_dir: Path, database_dsn: str) -> None:
+    with running_site(data_dir, DATABASE_URL=database_dsn) as site:
         with ExitStack() as streams:
             readers = [streams.enter_context(reading(site)) for _ in range(STREAMS_MAX)]
             for reader in readers:

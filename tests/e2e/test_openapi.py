@@ -18,6 +18,7 @@ from server.auth import Role
 from tests.e2e.members import WebsocketsSocket
 from tests.e2e.schemathesis_run import Report, run
 from tests.e2e.site import MODEL, ROOM, Site, new_data_dir, new_tip_id, running_site, token
+from tests.fixtures_postgres import NewDatabase
 
 pytestmark = pytest.mark.slow  # some thousand requests to a real server
 
@@ -310,9 +311,13 @@ def viewer_with_toy(site: Site) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def own_site() -> Iterator[Site]:
+def own_site(new_database: NewDatabase) -> Iterator[Site]:
     """A server that may be left in any state. It logs no error, whatever it is sent."""
-    with new_data_dir() as path, running_site(path) as site:
+    with (
+        new_data_dir() as path,
+        new_database() as dsn,
+        running_site(path, DATABASE_URL=dsn) as site,
+    ):
         yield site
         assert [line for line in site.server.log if line.get("level") == "error"] == []
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.members import JSON
-from tests.e2e.site import MODEL, ROOM, SERVICE, Site, new_data_dir, running_site, token
+from tests.e2e.site import MODEL, ROOM, SERVICE, Site, running_site, token
 from tests.vendors.stand_in import (
     AUTH_TOKEN,
     BASIC,
@@ -28,13 +29,14 @@ def vendor() -> Iterator[VendorStandIn]:
 
 
 @pytest.fixture
-def real_site(vendor: VendorStandIn) -> Iterator[Site]:
+def real_site(vendor: VendorStandIn, data_dir: Path, database_dsn: str) -> Iterator[Site]:
     """With a developer token."""
     environment = {
+        "DATABASE_URL": database_dsn,
         "TIPROOM_LOVENSE_DEVELOPER_TOKEN": DEVELOPER_TOKEN,
         "TIPROOM_LOVENSE_API_URL": vendor.url,
     }
-    with new_data_dir() as path, running_site(path, **environment) as site:
+    with running_site(data_dir, **environment) as site:
         yield site
 
 
