@@ -5,13 +5,14 @@ raises StoreUnavailable when the outcome of a call is unknown or the database ca
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, NewType, Protocol
 from uuid import UUID
 
 import msgspec
 
-from actors.transfers import HoldRecord, Outcome, Transfer
+from actors.transfers import HeldTokens, Outcome, Transfer
 from protocol.audit import AuditRecord, TargetRecord
 from protocol.devices import DeviceOverride
 from protocol.errors import CloseCode
@@ -46,9 +47,15 @@ class EventStore(Protocol):
         ...
 
 
+class ExpiredHold(HeldTokens, frozen=True, kw_only=True):
+    """A hold that should have been given back by now."""
+
+    expires_at: datetime
+
+
 class HoldStore(Protocol):
-    async def expired_holds(self, limit: int) -> list[HoldRecord]:
-        """Holds that should have been given back by now, the longest overdue first."""
+    async def expired_holds(self, after: ExpiredHold | None, limit: int) -> list[ExpiredHold]:
+        """The longest overdue first, from the one behind `after` on."""
         ...
 
 
@@ -399,7 +406,19 @@ class RoomRef(Protocol):
         ...
 
 
+class Arrival(Protocol):
+    """Who is about to join."""
+
+    def brought_up_to_date(self, viewer: ViewerRecord) -> ViewerRecord:
+        """What was read of the user, with what has changed since `arriving`."""
+        ...
+
+
 class Rooms(Protocol):
+    def arriving(self, user_id: str) -> AbstractContextManager[Arrival]:
+        """Around reading a user's record and telling a room of the Join with it."""
+        ...
+
     async def open(self, room_id: str) -> RoomRef:
         """The room, brought up if it sleeps. Raises Refused: ROOM_UNKNOWN; ROOM_FAILED; ROOM_BUSY,
         while the database does not answer."""

@@ -106,15 +106,21 @@ class HoldState(StrEnum):
     PARTIALLY_REFUNDED = "PARTIALLY_REFUNDED"
 
 
-class HoldRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A hold as it stands. All but the last three never change."""
+class HeldTokens(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What it takes to give a hold back: nothing of what was bought, which may not even be
+    readable any more."""
 
     hold_id: str
     user_id: str
+    amount: int
+
+
+class HoldRecord(HeldTokens, frozen=True, kw_only=True):
+    """A hold as it stands. All but the last three never change."""
+
     room_id: str
     broadcast_id: str
     model_id: str
-    amount: int
     item: Item
     expires_at: datetime | None
     debit_ref: UUID
@@ -129,7 +135,7 @@ class HoldRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Release(msgspec.Struct, frozen=True):
     """Escrow -> wallet, the whole hold; no event."""
 
-    hold: HoldRecord
+    hold: HeldTokens
 
     @property
     def source_ref(self) -> str:

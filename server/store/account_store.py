@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from actors.ports import ExpiredHold
 from actors.transfers import HoldRecord, HoldState, SettledTransfer
 from protocol.tip_activated import Item
 from server.store import queries
@@ -91,11 +92,11 @@ class PostgresAccounts:
         rows = await self._database.run(_fetch, queries.LOAD_HOLD, hold_id)
         return _hold(rows[0]) if rows else None
 
-    async def expired_holds(self, limit: int) -> list[HoldRecord]:
+    async def expired_holds(self, after: ExpiredHold | None, limit: int) -> list[ExpiredHold]:
         """See the port."""
-        return [
-            _hold(row) for row in await self._database.run(_fetch, queries.EXPIRED_HOLDS, limit)
-        ]
+        place = (None, "") if after is None else (after.expires_at, after.hold_id)
+        rows = await self._database.run(_fetch, queries.EXPIRED_HOLDS, *place, limit)
+        return [ExpiredHold(**dict(row)) for row in rows]
 
     async def load_settled(self, source_ref: str) -> SettledTransfer | None:
         """A tip or purchase, for a refund. None: it was never settled, or its month was moved

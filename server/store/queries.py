@@ -48,10 +48,13 @@ FROM holds"""
 
 LOAD_HOLD: Final = f"{_HOLD} WHERE hold_id = $1"
 
-EXPIRED_HOLDS: Final = f"""{_HOLD}
+EXPIRED_HOLDS: Final = """
+SELECT hold_id, user_id, amount, expires_at
+FROM holds
 WHERE state = 'HELD' AND expires_at <= now()
-ORDER BY expires_at
-LIMIT $1"""
+  AND (expires_at, hold_id::text) > (coalesce($1::timestamptz, '-infinity'), $2::text)
+ORDER BY expires_at, hold_id::text
+LIMIT $3"""
 
 LOAD_SETTLED: Final = """
 SELECT t.source_ref,

@@ -1,8 +1,8 @@
 """Holds that expire: given back in time, whatever happens to the database meanwhile."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -10,10 +10,10 @@ import structlog
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.escrow import HOLDS_PER_PASS, INTERVAL_S, run_hold_expiry
+from actors.escrow import HOLDS_PER_PAGE, INTERVAL_S, KEPT_REST_S, run_hold_expiry
 from actors.ledger import LedgerActor, Post
-from actors.ports import StoreUnavailable
-from actors.transfers import HoldRecord, HoldState, NewHold, Release
+from actors.ports import ExpiredHold, StoreUnavailable
+from actors.transfers import HoldState, NewHold, Release
 from protocol.errors import ErrorCode, Refusal
 from protocol.tip_activated import Item, ItemType
 from tests.actors.house import on_virtual_clock, utc_now
@@ -31,17 +31,24 @@ class Escrow(Database):
         self.found: list[int] = []
         self.ledger = LedgerActor(self, [])
 
-    async def expired_holds(self, limit: int) -> list[HoldRecord]:
+    async def expired_holds(self, after: ExpiredHold | None, limit: int) -> list[ExpiredHold]:
         await self.before("expired_holds")
         expired = [
-            each
+            ExpiredHold(
+                hold_id=each.hold_id,
+                user_id=each.user_id,
+                amount=each.amount,
+                expires_at=each.expires_at,
+            )
             for each in self.books.holds.values()
             if each.state is HoldState.HELD
             and each.expires_at is not None
             and each.expires_at <= utc_now()
         ]
-        self.found.append(len(expired[:limit]))
-        return expired[:limit]
+        expired.sort(key=_place)
+        page = [each for each in expired if after is None or _place(each) > _place(after)][:limit]
+        self.found.append(len(page))
+        return page
 
     async def hold(self, hold_id: str, expires_in_s: float | None, amount: int = 1) -> None:
         in_time = None if expires_in_s is None else timedelta(seconds=expires_in_s)
@@ -63,6 +70,10 @@ class Escrow(Database):
 
     def states(self) -> dict[str, HoldState]:
         return {each.hold_id: each.state for each in self.books.holds.values()}
+
+
+def _place(hold: ExpiredHold) -> tuple[datetime, str]:
+    return hold.expires_at, hold.hold_id
 
 
 @asynccontextmanager
@@ -107,7 +118,7 @@ def test_what_expired_while_no_server_ran_goes_back_at_once() -> None:
 def test_a_full_page_is_followed_by_the_next_at_once() -> None:
     async def main() -> None:
         database = Escrow()
-        for number in range(HOLDS_PER_PASS + 10):
+        for number in range(HOLDS_PER_PAGE + 10):
             await database.hold(f"hold-{number}", 1)
         await trio.sleep(1)
         began_s = trio.current_time()
@@ -115,7 +126,7 @@ def test_a_full_page_is_followed_by_the_next_at_once() -> None:
             while HoldState.HELD in database.states().values():
                 await wait_all_tasks_blocked()
             assert trio.current_time() == began_s
-        assert database.found == [HOLDS_PER_PASS, 10]
+        assert database.found == [HOLDS_PER_PAGE, 10]
         assert database.books.balances["ann"] == 1_000
 
     on_virtual_clock(main)
@@ -163,12 +174,12 @@ def test_a_hold_that_ended_in_between_is_no_error() -> None:
         database = Escrow()
         await database.hold("hold", 1)
         await trio.sleep(1)
-        stale = [*database.books.holds.values()]
-        settled = msgspec.structs.replace(stale[0], state=HoldState.SETTLED)
-        database.books.holds["hold"] = settled
+        stale = await database.expired_holds(None, 1)
+        held = database.books.holds["hold"]
+        database.books.holds["hold"] = msgspec.structs.replace(held, state=HoldState.SETTLED)
         balances = dict(database.books.balances)
 
-        async def as_it_was(_limit: int) -> list[HoldRecord]:
+        async def as_it_was(_after: ExpiredHold | None, _limit: int) -> list[ExpiredHold]:
             return stale
 
         database.expired_holds = as_it_was  # type: ignore[method-assign]
@@ -182,30 +193,73 @@ def test_a_hold_that_ended_in_between_is_no_error() -> None:
     on_virtual_clock(main)
 
 
-def test_a_hold_that_cannot_go_back_does_not_keep_the_others() -> None:
+def refuse_to_release(database: Escrow, refused: Callable[[str], bool]) -> None:
+    post = database.post
+
+    async def refusing(batch: Any) -> list[Any]:
+        outcomes = []
+        for each in batch:
+            bad = isinstance(each, Release) and refused(each.hold.hold_id)
+            outcomes += [Refusal(ErrorCode.INTERNAL)] if bad else await post([each])
+        return outcomes
+
+    database.post = refusing  # type: ignore[method-assign]
+
+
+def test_more_holds_than_a_page_that_cannot_go_back_do_not_keep_the_others() -> None:
     async def main() -> None:
         database = Escrow()
-        for number in range(HOLDS_PER_PASS):
+        for number in range(HOLDS_PER_PAGE + 1):
+            await database.hold(f"bad-{number}", 1)
+        await database.hold("good", 2)  # expires behind all of them
+        await trio.sleep(2)
+        refuse_to_release(database, lambda hold_id: hold_id.startswith("bad"))
+        async with at_work(database):
+            await wait_all_tasks_blocked()
+            assert database.states()["good"] is HoldState.REFUNDED
+        assert list(database.states().values()).count(HoldState.HELD) == HOLDS_PER_PAGE + 1
+
+    on_virtual_clock(main)
+
+
+def test_a_hold_that_was_refused_is_tried_again_later() -> None:
+    async def main() -> None:
+        database = Escrow()
+        for number in range(3):
             await database.hold(f"hold-{number}", 1)
         await trio.sleep(1)
-        post = database.post
-
-        async def refusing(batch: Any) -> list[Any]:
-            outcomes = []
-            for each in batch:
-                bad = isinstance(each, Release) and each.hold.hold_id == "hold-3"
-                outcomes += [Refusal(ErrorCode.INTERNAL)] if bad else await post([each])
-            return outcomes
-
-        database.post = refusing  # type: ignore[method-assign]
+        healed: list[str] = []
+        refuse_to_release(database, lambda hold_id: hold_id == "hold-1" and not healed)
         with structlog.testing.capture_logs() as lines:
             async with at_work(database):
-                await trio.sleep(2 * INTERVAL_S + 1)
-        assert [hold_id for hold_id, state in database.states().items() if state == "HELD"] == [
-            "hold-3"
-        ]
+                await trio.sleep(KEPT_REST_S - 1)
+                assert [each for each, state in database.states().items() if state == "HELD"] == [
+                    "hold-1"
+                ]
+                healed.append("hold-1")
+                await trio.sleep(INTERVAL_S + 1)
+        assert database.states()["hold-1"] is HoldState.REFUNDED
         kept = [line["hold_id"] for line in lines if line["event"] == "expired_hold_kept"]
-        assert kept == ["hold-3"] * 3, "tried once in each interval, not in a loop"
+        assert kept == ["hold-1"], "tried once, and not every few seconds"
+
+    on_virtual_clock(main)
+
+
+def test_a_fault_of_ours_ends_no_server() -> None:
+    async def main() -> None:
+        database = Escrow()
+        await database.hold("hold", 1)
+        await trio.sleep(1)
+        faults = [ValueError("a fault of ours")]
+
+        async def fail(call: str) -> None:
+            if call == "expired_holds" and faults:
+                raise faults.pop()
+
+        database.before = fail
+        async with at_work(database):
+            await trio.sleep(INTERVAL_S + 1)
+            assert database.states() == {"hold": HoldState.REFUNDED}
 
     on_virtual_clock(main)
 

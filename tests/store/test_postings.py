@@ -18,7 +18,7 @@ from server.store import queries
 from server.store.database import Connection
 from server.store.postings import columns, posting
 from server.store.store import Store
-from tests.store.rows import check, event_ids, fetch, legs, wallet
+from tests.store.rows import check, event_ids, fetch, legs, unguarded, wallet
 from tests.store.settlements import tip
 from tests.store.transfers import (
     FAR_AHEAD,
@@ -249,20 +249,32 @@ async def test_a_hold_that_expired_cannot_settle_and_goes_back(funded: Store) ->
     record = await held(funded, hold("h1", expires_at=LONG_AGO))
     await post_first(funded, hold("later", expires_at=FAR_AHEAD), hold("never"))
     assert await post(funded, settlement_of(record)) == [ErrorCode.HOLD_ENDED]
-    assert await funded.accounts.expired_holds(10) == [record]
-    await post_first(funded, Release(record))
-    assert await funded.accounts.expired_holds(10) == []
+    [expired] = await funded.accounts.expired_holds(None, 10)
+    assert (expired.hold_id, expired.user_id, expired.amount) == ("h1", "alex", record.amount)
+    await post_first(funded, Release(expired))
+    assert await funded.accounts.expired_holds(None, 10) == []
     await post_first(funded, settlement_of(await hold_record(funded, "later")))
     await post_first(funded, settlement_of(await hold_record(funded, "never")))
     await check(funded)
 
 
-async def test_the_longest_overdue_hold_comes_first(funded: Store) -> None:
-    days = {
-        name: datetime(2020, 1, day, tzinfo=UTC) for name, day in (("b", 2), ("c", 3), ("a", 1))
-    }
-    await post_first(funded, *(hold(name, amount=1, expires_at=at) for name, at in days.items()))
-    assert [each.hold_id for each in await funded.accounts.expired_holds(2)] == ["a", "b"]
+async def test_expired_holds_come_by_page_the_longest_overdue_first(funded: Store) -> None:
+    for name, day in (("b", 2), ("d", 3), ("c", 3), ("a", 1)):
+        expires_at = datetime(2020, 1, day, tzinfo=UTC)
+        await post_first(funded, hold(name, amount=1, expires_at=expires_at))
+    last, found = None, []
+    while page := await funded.accounts.expired_holds(last, 1):
+        last = page[-1]
+        found.append(last.hold_id)
+    assert found == ["a", "b", "c", "d"]
+
+
+async def test_a_hold_whose_item_cannot_be_read_goes_back_too(funded: Store) -> None:
+    await post_first(funded, hold("h1", expires_at=LONG_AGO))
+    await unguarded(funded, "UPDATE holds SET item = '{}'")
+    [expired] = await funded.accounts.expired_holds(None, 10)
+    [released] = await post_first(funded, Release(expired))
+    assert released.balance == 100
 
 
 # ---- batches -----------------------------------------------------------------------------------
