@@ -18,7 +18,7 @@ import trio
 
 from actors.ports import LedgerStore, StoreUnavailable
 from actors.runtime.mailbox import Mailbox
-from actors.transfers import Outcome, Posted, Settled, Settlement, Transfer, wallet_owner
+from actors.transfers import Outcome, Settled, Settlement, Transfer, wallet_owner
 from protocol.errors import ErrorCode, Refusal
 from protocol.tip_activated import TipActivated
 
@@ -52,8 +52,8 @@ class Consumer(Protocol):
 
 
 class WalletWatcher(Protocol):
-    """Learns what is left in a wallet after any transfer but a settlement, which answers its room.
-    In the order in which the ledger posted them."""
+    """Learns what is left in a wallet after every transfer that is posted for the first time, in
+    the order in which the ledger posted them, and behind the answer to whoever asked for it."""
 
     def balance_changed(self, user_id: str, balance: int) -> None:
         """Never waits, never fails."""
@@ -141,11 +141,12 @@ class LedgerActor:
             outcomes = unknown
         for request, outcome in zip(batch, outcomes, strict=True):
             request.reply_to.answer(outcome)
-            if isinstance(outcome, Settled) and outcome.first:
+            if isinstance(outcome, Refusal) or not outcome.first:
+                continue
+            if isinstance(outcome, Settled):
                 self._emit(request.transfer)
-            elif isinstance(outcome, Posted) and outcome.first:
-                for watcher in self._watchers:
-                    watcher.balance_changed(wallet_owner(request.transfer), outcome.balance)
+            for watcher in self._watchers:
+                watcher.balance_changed(wallet_owner(request.transfer), outcome.balance)
 
     def _emit(self, transfer: Transfer) -> None:
         assert isinstance(transfer, Settlement)

@@ -158,7 +158,7 @@ async def _serve(
         rooms = RoomRegistry(ports, nursery)
         toys = ToyConsumer(rooms, nursery)
         ledger.add_consumer(toys)
-        ledger.watch_wallets(UserNews(rooms))
+        ledger.watch_wallets(UserNews(rooms.whereabouts))
         # Before anything writes: what is late for its month goes to the default partition.
         await nursery.start(keep_months_ahead, store.months)
         await nursery.start(audit.run)

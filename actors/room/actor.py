@@ -5,7 +5,7 @@ runs beside the loop and comes back as a message. A crash forgets the state and 
 the database, with the sockets open; too many crashes close the room with a reason.
 """
 
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, assert_never
 
 import msgspec
@@ -53,6 +53,7 @@ from actors.room.messages import (
     _RequeueStored,
 )
 from actors.room.state import Context, RoomState
+from actors.room.whereabouts import Whereabouts
 from actors.runtime.mailbox import Mailbox, MailboxClosed, MailboxFull
 from actors.runtime.moment import Chance
 from actors.runtime.supervisor import RESTARTS_MAX, RestartBudget
@@ -92,6 +93,8 @@ class RoomPorts:
         self.devices = devices
         self.ledger = ledger
         self.chance = chance
+        self.whereabouts = Whereabouts()
+        """Of all rooms of the process: each keeps its own part of it."""
         self.model_share_percent = model_share_percent
         self.tip_bonus_percent = tip_bonus_percent
 
@@ -115,8 +118,8 @@ class RoomActor:
         self._joins: dict[SessionId, Join] = {}
         """The members, for the next life: each is let in again after a crash."""
         self._kept: room.Kept | None = None
-        self._viewers: Container[str] = ()
-        """Who is here: the room's own record, only ever looked at."""
+        self._entered: set[SessionId] = set()
+        """Sessions of ours in `ports.whereabouts`."""
         self._tips_at_ledger = 0
         self._pause_to_store: StorePause | None = None
         self._log = structlog.get_logger("tiproom.room").bind(room_id=room_id)
@@ -126,6 +129,11 @@ class RoomActor:
     def tell(self, message: RoomMessage) -> None:
         """Raises MailboxFull, MailboxClosed."""
         self.mailbox.put(message)
+        if isinstance(message, Join):
+            # With the message and not with its step: what is told of the user from now on comes
+            # behind it.
+            self._entered.add(message.session_id)
+            self._ports.whereabouts.enter(message.session_id, message.user_id, self)
 
     def tell_always(self, message: RoomMessage) -> None:
         """Raises MailboxClosed."""
@@ -134,10 +142,6 @@ class RoomActor:
     def tell_first(self, message: RoomMessage) -> None:
         """Raises MailboxClosed."""
         self.mailbox.put_first(message)
-
-    def has_viewer(self, user_id: str) -> bool:
-        """As of the last step: who is about to join or to leave may be missed."""
-        return user_id in self._viewers
 
     @property
     def restarts(self) -> int:
@@ -176,7 +180,6 @@ class RoomActor:
                 self._ports.tip_bonus_percent,
             )
             self._rise(state, record)
-            self._viewers = state.viewers
             risen = state
             if not self._was_up:
                 self._was_up = True
@@ -222,6 +225,7 @@ class RoomActor:
     def _step(self, state: RoomState, message: RoomMessage) -> None:
         if isinstance(message, Leave):
             self._joins.pop(message.session_id, None)
+            self._exit(message.session_id)
         elif isinstance(message, TransferAnswered):
             self._tips_at_ledger -= 1
         try:
@@ -259,8 +263,14 @@ class RoomActor:
     def _end(self) -> None:
         """Nobody is left without an answer."""
         self.mailbox.close()
+        for session_id in tuple(self._entered):
+            self._exit(session_id)
         while (message := self.mailbox.get_nowait()) is not None:
             self._refuse(message)
+
+    def _exit(self, session_id: SessionId) -> None:
+        self._entered.discard(session_id)
+        self._ports.whereabouts.leave(session_id, self)
 
     def _refuse(self, message: RoomMessage) -> None:
         """The answer to what the room no longer takes."""

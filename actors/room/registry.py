@@ -1,12 +1,14 @@
 """Room registry: brings a room up on first use, forgets it when it is put away."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import structlog
 import trio
 
 from actors.ports import StoreUnavailable
 from actors.room.actor import RoomActor, RoomPorts, RoomUnknown
+from actors.room.whereabouts import Arrival, Whereabouts
 from protocol.errors import FAILED_ROOM_REST_S, ErrorCode, Refused
 
 
@@ -20,6 +22,15 @@ class RoomRegistry:
         self._rising: dict[str, tuple[RoomActor, trio.Event]] = {}
         self._failed_until_s: dict[str, float] = {}
         self._log = structlog.get_logger("tiproom.rooms")
+
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Who is in which of the rooms."""
+        return self._ports.whereabouts
+
+    def arriving(self, user_id: str) -> AbstractContextManager[Arrival]:
+        """See the port."""
+        return self.whereabouts.arriving(user_id)
 
     def awake(self, room_id: str) -> RoomActor | None:
         """The room, if it is up."""

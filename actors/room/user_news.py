@@ -1,35 +1,35 @@
 """What changed of a user elsewhere, told to the rooms in which he is."""
 
-from typing import Any
-
 import structlog
 
 from actors.room.messages import BalanceChanged, TierRegistered
-from actors.room.registry import RoomRegistry
+from actors.room.whereabouts import Whereabouts
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.tip_activated import MembershipTier
 
 
 class UserNews:
-    """Implements actors.ledger.WalletWatcher. Nothing here waits or fails: a room that is too full
-    to listen shows what it knew until the user's next change or reconnect. Costs one look-up for
-    each room that is awake."""
+    """Implements actors.ledger.WalletWatcher. Nothing here waits or fails."""
 
-    def __init__(self, rooms: RoomRegistry) -> None:
-        self._rooms = rooms
+    def __init__(self, whereabouts: Whereabouts) -> None:
+        self._whereabouts = whereabouts
         self._log = structlog.get_logger("tiproom.users")
 
     def balance_changed(self, user_id: str, balance: int) -> None:
-        self._tell(user_id, BalanceChanged(user_id, balance))
+        """To every room, also a full one: a page would show a wrong balance until the next change.
+        They are bounded elsewhere, by what the ledger posts for those who are there."""
+        for arrival in self._whereabouts.arrivals_of(user_id):
+            arrival.balance_changed(balance)
+        for room in self._whereabouts.rooms_of(user_id):
+            try:
+                room.tell_always(BalanceChanged(user_id, balance))
+            except MailboxClosed:
+                continue  # it has ended; its sessions join anew
 
     def tier_registered(self, user_id: str, tier: MembershipTier) -> None:
-        self._tell(user_id, TierRegistered(user_id, tier))
-
-    def _tell(self, user_id: str, news: Any) -> None:
-        for room in self._rooms:
-            if not room.has_viewer(user_id):
-                continue
+        """A room that is too full to listen shows the old one until the user's next token."""
+        for room in self._whereabouts.rooms_of(user_id):
             try:
-                room.tell(news)
+                room.tell(TierRegistered(user_id, tier))
             except (MailboxFull, MailboxClosed):
-                self._log.warning("news_not_told", room_id=room.room_id, news=type(news).__name__)
+                self._log.warning("tier_not_told", user_id=user_id)

@@ -3,6 +3,7 @@ room actor. What is measured against other servers is the way from a member to t
 
 import os
 import sys
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ import trio
 
 from actors.ports import RoomRef, SessionId, ViewerRecord
 from actors.room.messages import Join, Leave, MemberFrame
+from actors.room.whereabouts import Arrival, Whereabouts
 from bench.peers import FELT_BY, announce
 from protocol.frames import Command, Ok, Tip, TipNotice
 from protocol.gating import Preferences
@@ -39,6 +41,9 @@ class OpenDoor:
         self._fan_out = fan_out
         self._felt: list[SessionId] = []
         self._offset = FIRST_OFFSET
+
+    def arriving(self, user_id: str) -> AbstractContextManager[Arrival]:
+        return Whereabouts().arriving(user_id)
 
     async def open(self, _room_id: str, /) -> RoomRef:
         await trio.lowlevel.checkpoint()

@@ -52,7 +52,7 @@ class RegisteredModel(msgspec.Struct, frozen=True, rename="camel"):
 
 def blueprint(services: Services) -> Blueprint:
     directory = Blueprint("directory", __name__)
-    news = UserNews(services.rooms)
+    news = UserNews(services.rooms.whereabouts)
 
     @directory.put("/users/<user_id>")
     @allow(services.authority, Role.SERVICE)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from actors.ports import MemberStore, RoomRef, Rooms, StoreUnavailable, ViewerRecord
+from actors.ports import Arrival, MemberStore, RoomRef, Rooms, StoreUnavailable, ViewerRecord
 from actors.room.messages import Join, Leave, MemberFrame, TierChanged
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.codec import Codec
@@ -267,6 +268,10 @@ class Session:
 
     async def _join(self, ref: int | None, resume: Resume | None) -> None:
         """Raises Refused: ROOM_UNKNOWN, ROOM_FAILED, ROOM_BUSY. The room answers to `ref`."""
+        with self._ports.rooms.arriving(self._identity.user_id) as arrival:
+            await self._arrive(ref, resume, arrival)
+
+    async def _arrive(self, ref: int | None, resume: Resume | None, arrival: Arrival) -> None:
         identity = self._identity
         is_model = identity.role is Role.MODEL
         try:
@@ -290,11 +295,11 @@ class Session:
             )
             room = await self._ports.rooms.open(self._room_id)
             try:
-                room.tell(join)
+                room.tell(_up_to_date(join, arrival))
             except MailboxClosed:
                 # Put away between the two lines above: bring it up once more.
                 room = await self._ports.rooms.open(self._room_id)
-                room.tell(join)
+                room.tell(_up_to_date(join, arrival))
         except (StoreUnavailable, MailboxFull, MailboxClosed) as error:
             raise Refused(ErrorCode.ROOM_BUSY) from error
         self._room = room
@@ -402,6 +407,10 @@ class Session:
         self._bad_frames += 1
         if self._bad_frames > self._ports.limits.bad_frames_max:
             raise _Ended(CloseCode.BAD_FRAMES)
+
+
+def _up_to_date(join: Join, arrival: Arrival) -> Join:
+    return msgspec.structs.replace(join, viewer=arrival.brought_up_to_date(join.viewer))
 
 
 def _ref(frame: ClientFrame) -> int | None:

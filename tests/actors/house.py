@@ -19,6 +19,7 @@ from actors.ledger import LedgerActor
 from actors.room.actor import RoomActor, RoomPorts
 from actors.room.messages import Leave, MemberFrame
 from actors.room.registry import RoomRegistry
+from actors.room.user_news import UserNews
 from actors.runtime.moment import Chance
 from protocol import frames
 from tests.actors.ports import Database, Sockets
@@ -131,6 +132,7 @@ async def open_house(
         rooms = RoomRegistry(ports, nursery)
         toys = ToyConsumer(rooms, nursery)
         ledger.add_consumer(toys)
+        ledger.watch_wallets(UserNews(rooms.whereabouts))
         await nursery.start(audit.run)
         await nursery.start(devices.run)
         await nursery.start(loyalty.run)

@@ -3,7 +3,7 @@
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from actors.ports import StoreUnavailable, UserRecord, ViewerRecord
 from actors.room.messages import Join, Leave, MemberFrame
+from actors.room.whereabouts import Arrival, Whereabouts
 from actors.runtime.mailbox import MailboxClosed
 from protocol.codec import CODECS, MSGPACK
 from protocol.errors import ErrorCode, Refused
@@ -120,6 +121,10 @@ class OneRoom:
         self.store_down = False
         self.slow_until: trio.Event | None = None
         """The database answers no viewer's join before it."""
+        self.whereabouts = Whereabouts()
+
+    def arriving(self, user_id: str) -> AbstractContextManager[Arrival]:
+        return self.whereabouts.arriving(user_id)
 
     async def open(self, room_id: str) -> Doorman:
         await trio.lowlevel.checkpoint()

@@ -11,6 +11,7 @@ import trio.testing
 from trio_websocket import ConnectionClosed
 
 from actors.room.messages import MemberFrame, TierChanged
+from actors.room.user_news import UserNews
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.codec import JSON, MSGPACK
 from protocol.errors import CLOSES, FAILED_ROOM_REST_S, CloseCode, ErrorCode
@@ -202,6 +203,17 @@ async def test_a_room_put_away_while_joining_is_opened_once_more(house: House) -
     house.rooms.on_open = comes_up_second_time
     async with house.member():
         assert house.rooms.opened == 2
+
+
+async def test_a_balance_that_changes_while_the_room_comes_up_is_in_the_join(house: House) -> None:
+    """The wallet was read before; the room has nobody yet whom it could tell."""
+    user_id = house.authority.verify(house.token()).user_id
+    news = UserNews(house.rooms.whereabouts)
+    house.rooms.on_open = lambda: news.balance_changed(user_id, 7)
+    async with house.member():
+        [join] = house.room.joins
+        assert join.viewer.balance == 7
+        assert house.rooms.whereabouts.arrivals_of(user_id) == []
 
 
 # ---- frames ------------------------------------------------------------------------------------
