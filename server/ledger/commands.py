@@ -3,6 +3,7 @@ server or without one. Exit status: 0 done and all well; 1 verify has findings, 
 be moved away; 2 the command could not do its work."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 import trio
 
 from actors.ports import StoreUnavailable
@@ -20,7 +22,7 @@ from server.ledger.progress import Progress
 from server.ledger.verify import Verified, verify
 from server.settings import BadSettings, Settings, load
 from server.store.bridge import Bridge, open_bridge
-from server.store.embedded import EmbeddedFailed, running_or_started
+from server.store.embedded import EmbeddedFailed, programs_dir, running_or_started
 from server.store.ledger_snapshot import LedgerSnapshot, read_snapshot
 from server.store.migrate import MigrationRefused, pending_migrations
 from server.store.months import ArchiveRefused, archive_month
@@ -34,6 +36,20 @@ INTERRUPTED: Final = 130
 
 class CannotRun(Exception):
     """One line for the operator, with no secret in it."""
+
+
+class LedgerDatabase(msgspec.Struct, frozen=True):
+    """The database in use, and how an operator's own commands reach it: `shell_dsn` and `programs`
+    (where psql and pg_dump are, empty or with a slash at its end) as a shell takes them."""
+
+    dsn: str
+    shell_dsn: str
+    programs: str = ""
+    note: str | None = None
+    """What it takes for them to work."""
+
+
+Job = Callable[[Bridge, LedgerDatabase], Awaitable[int]]
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,14 +79,14 @@ def main(options: Mapping[str, Any], environment: Mapping[str, str]) -> int:
         for problem in error.problems:
             _say(problem)
         return CANNOT
-    jobs: dict[str, Callable[[Bridge, str], Awaitable[int]]] = {
-        "verify": _verify,
-        "export": lambda bridge, dsn: _export(bridge, dsn, options),
-        "archive": lambda bridge, dsn: _archive(bridge, dsn, options["month"]),
+    jobs: dict[str, Job] = {
+        "verify": lambda bridge, database: _verify(bridge, database.dsn),
+        "export": lambda bridge, database: _export(bridge, database.dsn, options),
+        "archive": lambda bridge, database: _archive(bridge, database, options["month"]),
     }
     status = INTERRUPTED
     try:
-        status = trio.run(_run, settings, jobs[options["job"]])
+        status = trio.run(_run, settings, environment, jobs[options["job"]])
     except* KeyboardInterrupt:
         if options["job"] == "archive":
             _say("interrupted; whether it is done is not known: run it again")
@@ -79,13 +95,13 @@ def main(options: Mapping[str, Any], environment: Mapping[str, str]) -> int:
     return status
 
 
-async def _run(settings: Settings, job: Callable[[Bridge, str], Awaitable[int]]) -> int:
+async def _run(settings: Settings, environment: Mapping[str, str], job: Job) -> int:
     try:
-        async with _database(settings) as dsn, open_bridge() as bridge:
+        async with _database(settings, environment) as database, open_bridge() as bridge:
             try:
                 with _explained():
-                    await _check_migrated(bridge, dsn)
-                    return await job(bridge, dsn)
+                    await _check_migrated(bridge, database.dsn)
+                    return await job(bridge, database)
             except CannotRun as error:  # here, because the bridge would wrap it in a group
                 _say(str(error))
                 return CANNOT
@@ -95,16 +111,33 @@ async def _run(settings: Settings, job: Callable[[Bridge, str], Awaitable[int]])
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[str]:
+async def _database(
+    settings: Settings, environment: Mapping[str, str]
+) -> AsyncIterator[LedgerDatabase]:
     if settings.database_url is not None:
-        yield settings.database_url
+        yield LedgerDatabase(
+            settings.database_url, _shell_dsn_of(settings.database_url, environment)
+        )
         return
     try:
-        async with running_or_started(settings.data_dir / "postgres") as dsn:
-            yield dsn
+        async with running_or_started(settings.data_dir / "postgres") as (dsn, goes_on):
+            yield LedgerDatabase(
+                dsn,
+                shlex.quote(dsn),
+                shlex.quote(f"{programs_dir()}/"),
+                None if goes_on else "while a server of this data folder runs",
+            )
     except (EmbeddedFailed, PermissionError) as error:
         what = str(error).partition("\n")[0]  # what follows is PostgreSQL's own log
         raise CannotRun(f"the embedded PostgreSQL cannot be used: {what}") from error
+
+
+def _shell_dsn_of(database_url: str, environment: Mapping[str, str]) -> str:
+    """By name: it may hold a password."""
+    for name in ("DATABASE_URL", "TIPROOM_DATABASE_URL"):
+        if environment.get(name) == database_url:
+            return f'"${name}"'
+    return '"<database_url of the file TIPROOM_CONFIG>"'
 
 
 async def _check_migrated(bridge: Bridge, dsn: str) -> None:
@@ -181,17 +214,19 @@ async def _export(bridge: Bridge, dsn: str, options: Mapping[str, Any]) -> int:
     return DONE
 
 
-async def _archive(bridge: Bridge, dsn: str, month: datetime) -> int:
+async def _archive(bridge: Bridge, database: LedgerDatabase, month: datetime) -> int:
     try:
-        detached = await archive_month(bridge, dsn, month)
+        detached = await archive_month(bridge, database.dsn, month)
     except ArchiveRefused as error:
         _say(f"{month:%Y-%m} stays: {error}")
         return NOT_WELL
     tables = " ".join(f"--table={name}" for name in detached)
+    dsn, programs = database.shell_dsn, database.programs
+    when = f", {database.note}" if database.note else ""
     print(f"moved out of the ledger: {', '.join(detached)}")
-    print("They are tables of their own now. To keep them elsewhere and drop them here:")
-    print(f'  pg_dump --format=custom {tables} --file=ledger-{month:%Y-%m}.dump "$DATABASE_URL"')
-    print(f'  psql "$DATABASE_URL" --command="DROP TABLE {", ".join(detached)}"')
+    print(f"They are tables of their own now. To keep them elsewhere and drop them here{when}:")
+    print(f"  {programs}pg_dump --format=custom {tables} --file=ledger-{month:%Y-%m}.dump {dsn}")
+    print(f'  {programs}psql {dsn} --command="DROP TABLE {", ".join(detached)}"')
     return DONE
 
 

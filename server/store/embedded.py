@@ -80,7 +80,7 @@ class EmbeddedServer:
         self._dir = data_dir.expanduser().resolve()
         self._cluster = self._dir / "cluster"
         self._log = self._dir / "postgresql.log"
-        self._bin = wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION]
+        self._bin = programs_dir()
         self._system_user = _SYSTEM_USER if os.geteuid() == 0 else None
         self._owner_lock: IO[str] | None = None
         self._logger = structlog.get_logger("tiproom.store.embedded")
@@ -299,18 +299,24 @@ class EmbeddedServer:
         return f"postgresql://{_SUPERUSER}@/{_SUPERUSER}?host={quote(socket_dir, safe='/')}"
 
 
+def programs_dir() -> Path:
+    """Where psql, pg_dump and the like of the same version are."""
+    return wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION]
+
+
 @asynccontextmanager
-async def running_or_started(data_dir: Path) -> AsyncIterator[str]:
-    """The DSN of the embedded PostgreSQL over existing data: of the one that another process keeps
-    running, else of one that lives as long as the block. Raises EmbeddedFailed."""
+async def running_or_started(data_dir: Path) -> AsyncIterator[tuple[str, bool]]:
+    """The DSN of the embedded PostgreSQL over existing data, and whether it goes on after the
+    block: the one that another process keeps running does, one that is started for this does not.
+    Raises EmbeddedFailed."""
     server = EmbeddedServer(data_dir)
     dsn = await server.running_dsn()
     if dsn is not None:
-        yield dsn
+        yield dsn, True
         return
     dsn = await server.start()
     try:
-        yield dsn
+        yield dsn, False
     finally:
         await server.stop()
 

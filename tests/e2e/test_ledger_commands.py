@@ -11,8 +11,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import trio
 
+from server.store.bridge import open_bridge
+from server.store.embedded import running_or_started
 from tests.e2e.site import new_tip_id, running_site
+from tests.ledger.months import backdate
 
 END_TIMEOUT_S = 60.0
 
@@ -70,6 +74,28 @@ def test_beside_a_running_server_and_without_it(data_dir: Path) -> None:
     check_found(run("verify", folder), tip_id, row["entry_id"])
     with running_site(data_dir) as site:
         assert site.request("GET", "/readyz").status_code == 200
+
+
+def test_what_archive_prints_is_run_as_it_stands(data_dir: Path, tmp_path: Path) -> None:
+    """With the programs of the embedded PostgreSQL, on the one in use."""
+    folder = f"--data-dir={data_dir}"
+
+    async def move_back() -> str:
+        async with running_or_started(data_dir / "postgres") as (dsn, _), open_bridge() as bridge:
+            return await backdate(bridge, dsn, 1)
+
+    with running_site(data_dir):
+        pass
+    month = trio.run(move_back)
+    status, said, _ = run("archive", month, folder)
+    assert status == 0
+    assert "here, while a server of this data folder runs:" in said
+    with running_site(data_dir) as site:
+        for command in [line for line in said.splitlines() if line.startswith("  ")]:
+            subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True)
+        table = f"entries_{month.replace('-', '_')}"
+        assert site.query(f"SELECT to_regclass('{table}') AS it")[0]["it"] is None
+    assert (tmp_path / f"ledger-{month}.dump").read_bytes().startswith(b"PGDMP")
 
 
 def check_found(ended: tuple[int, str, str], tip_id: str, entry_id: object) -> None:

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 
 from server import cli
+from server.store.bridge import open_bridge
 from tests.e2e.site import query
+from tests.ledger.months import backdate
 
 Run = Callable[..., int]
 
@@ -64,6 +67,23 @@ def test_a_month_that_never_was(
 ) -> None:
     assert run("archive", "2001-02", DATABASE_URL=database_dsn) == 1
     check_refused(capsys, "2001-02 stays", "no tables of this month")
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "TIPROOM_DATABASE_URL"])
+def test_archive_names_the_database_and_not_its_password(
+    run: Run, database_dsn: str, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    async def make_old_month() -> str:
+        async with open_bridge() as bridge:
+            return await backdate(bridge, database_dsn, 1)
+
+    assert run("archive", trio.run(make_old_month), **{name: database_dsn}) == 0
+    output = capsys.readouterr().out
+    dump, drop = output.splitlines()[-2:]
+    assert dump.startswith("  pg_dump ")
+    assert dump.endswith(f' "${name}"')
+    assert f'  psql "${name}" --command="DROP TABLE activation_audit_' in drop
+    assert database_dsn not in output
 
 
 def test_a_folder_without_a_ledger_gets_none(
