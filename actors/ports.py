@@ -41,9 +41,18 @@ class LedgerStore(Protocol):
         ...
 
 
+class PendingEvents(msgspec.Struct, frozen=True):
+    """A page of what a consumer has not done. `last`: where the next page begins; None: this was
+    the last."""
+
+    events: tuple[TipActivated, ...]
+    last: int | None
+
+
 class EventStore(Protocol):
-    async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
-        """Events not yet done by `consumer`, oldest first."""
+    async def pending_events(self, consumer: str, after: int, limit: int) -> PendingEvents:
+        """Events not yet done by `consumer`, oldest first, from behind the place `after` (0: from
+        the first one) on."""
         ...
 
 
@@ -244,11 +253,13 @@ class TipTrace(msgspec.Struct, frozen=True, rename="camel"):
 
     tip_id: str
     settled_at: datetime
-    event: TipActivated
+    event: TipActivated | None
+    """None: what is stored can no longer be read; then `unreadable` is its text."""
+    unreadable: str | None
     entries: list[dict[str, Any]]
     """ledger entries: entryId, accountId, transfer (its kind), amount, balanceAfter, createdAt"""
     consumers: list[dict[str, Any]]
-    """consumer, done, doneAt"""
+    """consumer, done, doneAt; skipped: why it did not get the event"""
     targets: list[dict[str, Any]]
     """one per audit record: targetType, targetId, attempt, state, reason, code, call, fit,
     mergedInto, requeue, at"""
@@ -293,11 +304,12 @@ class OutboxPosition(Protocol):
 
 
 class WebhookEvent(msgspec.Struct, frozen=True):
-    """One event to deliver. `body`: the very bytes that were stored; `attempts`: made before."""
+    """One event to deliver. `body`: the very bytes that were stored; `attempts`: made before.
+    `event_id`: None where it cannot be read; receivers know an event by it."""
 
     seq: int
     tip_id: str
-    event_id: UUID
+    event_id: UUID | None
     body: bytes
     attempts: int
 
@@ -359,9 +371,10 @@ class WebhookStore(Protocol):
         cursor: int,
         event: WebhookEvent,
         answer: WebhookAnswer,
-        retry_in_s: float,
+        retry_in_s: float | None,
     ) -> bool:
-        """The first attempt failed: to be retried, and the cursor moves on. False as above."""
+        """The first attempt failed: to be retried, or without `retry_in_s` a dead letter at once;
+        and the cursor moves on. False as above."""
         ...
 
     async def record_retry(

@@ -73,6 +73,7 @@ class ErrorCode(StrEnum):
     ROW_NOT_PLAYABLE = "ROW_NOT_PLAYABLE"
     DEAD_LETTER_UNKNOWN = "DEAD_LETTER_UNKNOWN"
     DEAD_LETTER_DECIDED = "DEAD_LETTER_DECIDED"
+    SKIPPED_EVENT_UNKNOWN = "SKIPPED_EVENT_UNKNOWN"
     DEVICE_UNKNOWN = "DEVICE_UNKNOWN"
     VENDOR_REFUSED = "VENDOR_REFUSED"
     VENDOR_UNAVAILABLE = "VENDOR_UNAVAILABLE"
@@ -180,6 +181,9 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ErrorCode.DEAD_LETTER_UNKNOWN: ErrorRule(404, "client", False, "There is no such dead letter."),
     ErrorCode.DEAD_LETTER_DECIDED: ErrorRule(
         409, "state", False, "This dead letter was requeued or dismissed already."
+    ),
+    ErrorCode.SKIPPED_EVENT_UNKNOWN: ErrorRule(
+        404, "client", False, "This consumer has not skipped such an event."
     ),
     ErrorCode.DEVICE_UNKNOWN: ErrorRule(404, "client", False, "There is no such device."),
     ErrorCode.MENU_ROW_UNKNOWN: ErrorRule(404, "client", False, "The tip menu has no such row."),

@@ -201,6 +201,7 @@ async def _serve(
             dispatcher=dispatcher,
             streams=EventStreams(store.feed, watch),
             dead_letters=store.dead_letters,
+            skipped_events=store.skipped_events,
             devices=store.devices,
             device_writer=devices,
             history=store.history,

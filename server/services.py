@@ -28,6 +28,7 @@ from server.store.directory_store import PostgresDirectory
 from server.store.history import PostgresHistory
 from server.store.member_store import PostgresMembers
 from server.store.revocation_store import PostgresRevocations
+from server.store.skipped_events import PostgresSkippedEvents
 from server.store.webhook_store import PostgresWebhooks
 from server.tip_menus import TipMenus
 from server.vendors.toy_sessions import ToySessions
@@ -53,6 +54,7 @@ class Services:
     dispatcher: WebhookDispatcher
     streams: EventStreams
     dead_letters: PostgresDeadLetters
+    skipped_events: PostgresSkippedEvents
     devices: PostgresDevices
     device_writer: DeviceWriter
     history: PostgresHistory

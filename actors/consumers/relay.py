@@ -14,7 +14,9 @@ from actors.ledger import Consumer
 from actors.ports import EventStore
 
 INTERVAL_S: Final = 15.0
-EVENTS_PER_PASS: Final = 1_000
+EVENTS_PER_PAGE: Final = 1_000
+PAGE_PAUSE_S: Final = 1.0
+"""Between two pages of a long backlog: a consumer is to have most of one done before the next."""
 
 
 async def run_relay(
@@ -23,18 +25,28 @@ async def run_relay(
     *,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """At once, and every `INTERVAL_S`, until cancelled. An event that is only still under way is
-    handed over again too; to its consumer that is a no-op."""
-    log = structlog.get_logger("tiproom.relay")
-    task_status.started()
-    while True:
+    """At once, and every `INTERVAL_S`, until cancelled; for each consumer by itself, so that none
+    waits for what another has to catch up with. An event that is only still under way is handed
+    over again too; to its consumer that is a no-op."""
+    async with trio.open_nursery() as nursery:
         for consumer in consumers:
-            try:
-                events = await store.pending_events(consumer.name, EVENTS_PER_PASS)
-            except Exception as error:  # whatever it is, the next pass may do better
-                reason = type(error).__name__
-                log.error("relay_pass_failed", consumer=consumer.name, reason=reason)
-                continue
-            for event in events:
-                consumer.hand(event)
-        await trio.sleep(INTERVAL_S)
+            nursery.start_soon(_relay_to, consumer, store)
+        task_status.started()
+
+
+async def _relay_to(consumer: Consumer, store: EventStore) -> None:
+    """Page by page through all that is undone, and then from the beginning: events that stay
+    undone (a room that cannot come up) keep none behind them."""
+    log = structlog.get_logger("tiproom.relay").bind(consumer=consumer.name)
+    after = 0
+    while True:
+        try:
+            page = await store.pending_events(consumer.name, after, EVENTS_PER_PAGE)
+        except Exception as error:  # whatever it is, the next pass may do better
+            log.error("relay_pass_failed", reason=type(error).__name__)
+            await trio.sleep(INTERVAL_S)
+            continue
+        for event in page.events:
+            consumer.hand(event)
+        after = page.last or 0
+        await trio.sleep(PAGE_PAUSE_S if after else INTERVAL_S)

@@ -12,6 +12,9 @@ from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.errors import Refused
 from protocol.tip_activated import TipActivated
 
+WAITING_MAX: Final = 1_000
+"""Events that are told to a room behind its coming up."""
+
 
 class ToyConsumer:
     """Implements actors.ledger.Consumer. The room marks the event done when its last target is
@@ -22,22 +25,33 @@ class ToyConsumer:
     def __init__(self, rooms: RoomRegistry, nursery: trio.Nursery) -> None:
         self._rooms = rooms
         self._nursery = nursery
+        self._for_sleepers: dict[str, dict[str, TipActivated]] = {}
+        """By room that is being woken: events by tipId. One task a room, however many events."""
         self._log = structlog.get_logger("tiproom.consumers.room")
 
     def hand(self, event: TipActivated) -> None:
         room = self._rooms.awake(event.room.room_id)
         if room is None:
-            self._nursery.start_soon(self._wake, event)
+            waiting = self._for_sleepers.get(event.room.room_id)
+            if waiting is None:
+                waiting = self._for_sleepers[event.room.room_id] = {}
+                self._nursery.start_soon(self._wake, event.room.room_id)
+            if len(waiting) < WAITING_MAX:
+                waiting[event.tip_id] = event
             return
         try:
             room.tell(Activate(event))
         except (MailboxFull, MailboxClosed):
             self._log.warning("left_to_relay", tip_id=event.tip_id)
 
-    async def _wake(self, event: TipActivated) -> None:
-        """A room that sleeps finds the event itself when it comes up: it is pending there."""
+    async def _wake(self, room_id: str) -> None:
+        """A room that sleeps finds what is pending itself when it comes up; what was settled while
+        it did is told. Whatever is lost here comes again by the relay."""
         try:
-            room = await self._rooms.open(event.room.room_id)
-            room.tell(Activate(event))
+            room = await self._rooms.open(room_id)
+            for event in self._for_sleepers[room_id].values():
+                room.tell(Activate(event))
         except (Refused, StoreUnavailable, MailboxFull, MailboxClosed):
-            self._log.warning("left_to_relay", tip_id=event.tip_id)
+            self._log.warning("left_to_relay", room_id=room_id)
+        finally:
+            del self._for_sleepers[room_id]

@@ -57,6 +57,11 @@ CRASH_PAUSE_S: Final = 5.0
 SAVE_TIMEOUT_S: Final = 1.0
 
 
+UNREADABLE: Final = WebhookAnswer(error="the event cannot be read")
+"""In place of an attempt: without its id no receiver could know the event again. It is a dead
+letter at once; an admin delivers it again when it can be read."""
+
+
 def retry_in_s(attempts: int, chance: Chance) -> float | None:
     """How long to wait after the failure of attempt number `attempts` (from 1); None: it was the
     last. Exponential with full jitter: receivers that come back are not run over."""
@@ -237,13 +242,10 @@ class WebhookDispatcher:
             if not goes_on():
                 return
             answer = await self._attempt(endpoint, work, event)
-            again_s = None if answer.delivered else retry_in_s(event.attempts + 1, self._chance)
+            again_s = self._again_in_s(event, answer)
             await self._store.record_retry(endpoint.webhook_id, node, event, answer, again_s)
             if not answer.delivered and again_s is None:
-                self._counts["dead"] += 1
-                self._log.warning(
-                    "webhook_delivery_dead", webhook_id=endpoint.webhook_id, tip_id=event.tip_id
-                )
+                self._count_dead(endpoint, event)
             if answer.gone:
                 await self._pause(endpoint, node)
                 return
@@ -264,12 +266,13 @@ class WebhookDispatcher:
                 if answer.gone:
                     await self._pause(endpoint, node)
                     return
-                again_s = retry_in_s(1, self._chance)
-                assert again_s is not None
+                again_s = self._again_in_s(event, answer)
                 if not await self._store.set_aside(
                     endpoint.webhook_id, node, cursor, event, answer, again_s
                 ):
                     return
+                if again_s is None:
+                    self._count_dead(endpoint, event)
                 cursor = delivered = event.seq
         finally:
             if delivered > cursor:
@@ -281,6 +284,8 @@ class WebhookDispatcher:
         self, endpoint: _Endpoint, work: WebhookWork, event: WebhookEvent
     ) -> WebhookAnswer:
         number = event.attempts + 1
+        if event.event_id is None:
+            return UNREADABLE  # no fault of the endpoint's
         answer = await self._sender.send(work.url, work.secret, event, number)
         self._counts["delivered" if answer.delivered else "failed"] += 1
         if answer.delivered:
@@ -296,6 +301,17 @@ class WebhookDispatcher:
                 error=answer.error,
             )
         return answer
+
+    def _again_in_s(self, event: WebhookEvent, answer: WebhookAnswer) -> float | None:
+        if answer.delivered or answer is UNREADABLE:
+            return None
+        return retry_in_s(event.attempts + 1, self._chance)
+
+    def _count_dead(self, endpoint: _Endpoint, event: WebhookEvent) -> None:
+        self._counts["dead"] += 1
+        self._log.error(
+            "webhook_delivery_dead", webhook_id=endpoint.webhook_id, tip_id=event.tip_id
+        )
 
     async def _advance(self, endpoint: _Endpoint, node: UUID, cursor: int, delivered: int) -> bool:
         return await self._store.advance(endpoint.webhook_id, node, cursor, delivered)

@@ -28,7 +28,9 @@ RECONNECT_MS: Final = 2_000
 
 
 class EventFeed(Protocol):
-    async def events_after(self, seq: int, limit: int) -> list[FedEvent]: ...
+    async def events_after(self, seq: int, limit: int) -> list[FedEvent]:
+        """Raises Refused: EVENTS_ARCHIVED."""
+        ...
 
     async def last_seq(self) -> int: ...
 
@@ -119,6 +121,10 @@ class EventStream(ResponseBody):
             except StoreUnavailable:
                 self._streams.log.warning("event_stream_ended", reason="outbox_unavailable")
                 return self._end(b"the events cannot be read now")
+            except Refused as refused:  # the reader is told why when it comes back
+                code = refused.refusal.code
+                self._streams.log.warning("event_stream_ended", reason=code)
+                return self._end(code.encode())
             self._read_at_s = trio.current_time()
             if page:
                 self._seq = page[-1].seq

@@ -19,6 +19,7 @@ _KINDS: Final[dict[str, Any]] = {"account_id": AccountId}
 
 NO_SUCH: Final = {
     "account_id": ErrorCode.ACCOUNT_UNKNOWN,
+    "consumer": ErrorCode.SKIPPED_EVENT_UNKNOWN,
     "device_id": ErrorCode.DEVICE_UNKNOWN,
     "hold_id": ErrorCode.HOLD_UNKNOWN,
     "model_id": ErrorCode.USER_UNKNOWN,

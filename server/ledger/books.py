@@ -79,7 +79,8 @@ async def check_points(snapshot: LedgerSnapshot, findings: Findings) -> None:
 
 
 async def check_event_order(snapshot: LedgerSnapshot, findings: Findings) -> None:
-    """One event per tip, and one number per event, out of the sequence."""
+    """One event per tip, and one number per event, out of the sequence; and no consumer that could
+    not take one."""
 
     def twice(rows: list[Row]) -> None:
         for tip_id, seqs in rows:
@@ -94,6 +95,16 @@ async def check_event_order(snapshot: LedgerSnapshot, findings: Findings) -> Non
                 tips=tip_ids,
             )
 
+    def skipped(rows: list[Row]) -> None:
+        for consumer, tip_id, reason in rows:
+            findings.add(
+                Code.EVENT_SKIPPED,
+                f"the consumer did not get it: {reason.decode()}",
+                consumer=consumer,
+                tip=tip_id,
+            )
+
+    await snapshot.stream(queries.AUDIT_SKIPPED_EVENTS, skipped)
     await snapshot.stream(queries.AUDIT_EVENTS_TWICE, twice)
     await snapshot.stream(queries.AUDIT_EVENT_NUMBERS, numbers)
 

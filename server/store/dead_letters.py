@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 
 from actors.ports import Requeued
 from protocol import tip_activated
@@ -19,6 +20,8 @@ from protocol.audit import FINAL_STATES, AuditRecord, TargetRecord, TargetState
 from protocol.errors import ErrorCode, Refused
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
+
+_log = structlog.get_logger("tiproom.store.dead_letters")
 
 
 class DeadLetterState(StrEnum):
@@ -100,15 +103,34 @@ async def requeue(
 ) -> Requeued:
     """See actors.ports.RoomStore.requeue."""
     _check_note(note)
-    await connection.execute(queries.REQUEUE_DEAD_LETTER, letter_id, decision_id, who, note)
-    row = await connection.fetchrow(queries.LOAD_REQUEUED, letter_id, decision_id)
-    if row is None:
-        await _raise_if_decided(connection, letter_id)
-        raise Refused(ErrorCode.BROADCAST_STALE)
-    return requeued_target(row)
+    async with connection.transaction():  # an event that cannot be read leaves the letter open
+        await connection.execute(queries.REQUEUE_DEAD_LETTER, letter_id, decision_id, who, note)
+        row = await connection.fetchrow(queries.LOAD_REQUEUED, letter_id, decision_id)
+        if row is None:
+            await _raise_if_decided(connection, letter_id)
+            raise Refused(ErrorCode.BROADCAST_STALE)
+        return _requeued(row)
 
 
-def requeued_target(row: asyncpg.Record) -> Requeued:
+async def readable_requeues(
+    connection: Connection, rows: Sequence[asyncpg.Record]
+) -> list[Requeued]:
+    """Those whose event can be read. The others end SKIPPED here: they must not keep their room
+    down."""
+    found: list[Requeued] = []
+    unreadable: list[UUID] = []
+    for row in rows:
+        try:
+            found.append(_requeued(row))
+        except msgspec.DecodeError:
+            unreadable.append(row["record_id"])
+            _log.error("requeue_skipped", record_id=str(row["record_id"]), tip_id=row["tip_id"])
+    if unreadable:
+        await connection.execute(queries.SKIP_REQUEUED, unreadable)
+    return found
+
+
+def _requeued(row: asyncpg.Record) -> Requeued:
     return Requeued(
         letter_id=row["record_id"],
         event=tip_activated.decode(row["event"]),

@@ -5,17 +5,16 @@ the later before the earlier. An outside one (a webhook, a stream of server-sent
 `seq`, which is safe because settlements are single file: a smaller one never commits later.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import msgspec
-import structlog
 
-from protocol import tip_activated
+from actors.ports import PendingEvents
 from protocol.errors import ErrorCode, Refused
-from protocol.tip_activated import TipActivated
 from server.store import queries
 from server.store.database import Connection, Database
+from server.store.skipped_events import readable, skip_events
 
 PAGE_BYTES_MAX: Final = 1 << 20
 """Of events read at once; a single one may be longer. Each reader holds a page."""
@@ -42,25 +41,17 @@ class PostgresEvents:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._log = structlog.get_logger("tiproom.store.events")
 
-    async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
-        """See actors.ports.EventStore. An event that cannot be decoded is logged and set aside, so
-        that the others come through."""
-        rows = await self._database.run(_fetch_pending, consumer, limit)
-        events: list[TipActivated] = []
-        for row in rows:
-            try:
-                events.append(tip_activated.decode(row["event"]))
-            except msgspec.DecodeError as error:
-                reason = type(error).__name__
-                self._log.error("event_set_aside", tip_id=row["tip_id"], reason=reason)
-        return events
+    async def pending_events(self, consumer: str, after: int, limit: int) -> PendingEvents:
+        """See actors.ports.EventStore. An event that cannot be read is skipped for this consumer
+        (skipped_events.py)."""
+        return await self._database.run(_pending, consumer, after, limit)
 
     async def events_after(self, seq: int, limit: int) -> list[FedEvent]:
         """The next events after `seq` (0: from the first one), in order; all are committed, and
-        none will ever come in between. At most `limit`, and PAGE_BYTES_MAX."""
-        rows = await self._database.run(_fetch, queries.EVENTS_AFTER, seq, limit, PAGE_BYTES_MAX)
+        none will ever come in between. At most `limit`, and PAGE_BYTES_MAX. Raises Refused:
+        EVENTS_ARCHIVED, when some of them have been moved away by now."""
+        rows = await self._database.run(_events_after, seq, limit)
         return [FedEvent(row["seq"], row["tip_id"], row["event"].encode()) for row in rows]
 
     async def last_seq(self) -> int:
@@ -72,10 +63,15 @@ class PostgresEvents:
         return await self._database.run(_seq, queries.ARCHIVED_EVENT_SEQ)
 
 
-async def _fetch_pending(connection: Connection, consumer: str, limit: int) -> list[asyncpg.Record]:
+async def _pending(connection: Connection, consumer: str, after: int, limit: int) -> PendingEvents:
     """The cursor moves up to what is still undone first, so that the search stays short."""
-    await connection.execute(queries.ADVANCE_CURSOR, consumer)
-    return await connection.fetch(queries.PENDING_EVENTS, consumer, limit)
+    async with connection.transaction():
+        await connection.execute(queries.LOCK_CONSUMER, consumer)
+        await connection.execute(queries.ADVANCE_CURSOR, consumer)
+    rows = await connection.fetch(queries.PENDING_EVENTS, consumer, after, limit)
+    events, unreadable = readable(rows)
+    await skip_events(connection, consumer, unreadable)
+    return PendingEvents(tuple(events), rows[-1]["seq"] if len(rows) == limit else None)
 
 
 async def _seq(connection: Connection, query: str) -> int:
@@ -83,5 +79,10 @@ async def _seq(connection: Connection, query: str) -> int:
     return seq
 
 
-async def _fetch(connection: Connection, query: str, *args: Any) -> list[asyncpg.Record]:
-    return await connection.fetch(query, *args)
+async def _events_after(connection: Connection, seq: int, limit: int) -> list[asyncpg.Record]:
+    rows = await connection.fetch(queries.EVENTS_AFTER, seq, limit, PAGE_BYTES_MAX)
+    # Afterwards: what went before the page was read is noticed.
+    archived = await connection.fetchval(queries.ARCHIVED_EVENT_SEQ)
+    if seq < archived:
+        raise events_archived(archived, "after")
+    return rows

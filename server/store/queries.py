@@ -88,22 +88,33 @@ FROM accounts"""
 
 # ---- events ----------------------------------------------------------------------------------
 
-PENDING_EVENTS: Final = """
-SELECT o.tip_id, o.event
+
+def _undone(consumer: str) -> str:
+    """Of an event `o`: the consumer has neither done nor skipped it."""
+    return f"""
+    NOT EXISTS (SELECT FROM event_done d WHERE d.consumer = {consumer} AND d.tip_id = o.tip_id)
+    AND NOT EXISTS (
+        SELECT FROM skipped_events s WHERE s.consumer = {consumer} AND s.tip_id = o.tip_id)"""
+
+
+PENDING_EVENTS: Final = f"""
+SELECT o.seq, o.tip_id, o.event
 FROM outbox o
-WHERE o.seq > (SELECT c.cursor FROM event_consumers c WHERE c.name = $1)
-  AND NOT EXISTS (SELECT FROM event_done d WHERE d.consumer = $1 AND d.tip_id = o.tip_id)
+WHERE o.seq > $2 AND o.seq > (SELECT c.cursor FROM event_consumers c WHERE c.name = $1)
+  AND {_undone("$1")}
 ORDER BY o.seq
-LIMIT $2"""
+LIMIT $3"""
 """By what is undone, never by "after the last": the later may be done before the earlier."""
 
-ADVANCE_CURSOR: Final = """
+LOCK_CONSUMER: Final = "SELECT FROM event_consumers WHERE name = $1 FOR UPDATE"
+"""Whoever moves the cursor of a consumer that keeps a record looks at that record behind this."""
+
+ADVANCE_CURSOR: Final = f"""
 UPDATE event_consumers c SET cursor = done.up_to
 FROM (
     SELECT coalesce(
         (SELECT o.seq - 1 FROM outbox o
-         WHERE o.seq > was.cursor
-           AND NOT EXISTS (SELECT FROM event_done d WHERE d.consumer = $1 AND d.tip_id = o.tip_id)
+         WHERE o.seq > was.cursor AND {_undone("$1")}
          ORDER BY o.seq LIMIT 1),
         (SELECT max(o.seq) FROM outbox o),
         was.cursor
@@ -142,6 +153,29 @@ WHERE EXISTS (SELECT FROM outbox o WHERE o.tip_id = t.tip_id)
 ORDER BY t.tip_id
 ON CONFLICT DO NOTHING"""
 """What was never settled is never done: its turn may come."""
+
+SKIP_EVENTS: Final = """
+INSERT INTO skipped_events (consumer, tip_id, reason)
+SELECT $1, t.tip_id, t.reason FROM unnest($2::text[], $3::text[]) t(tip_id, reason)
+ORDER BY t.tip_id
+ON CONFLICT DO NOTHING"""
+
+LIST_SKIPPED_EVENTS: Final = """
+SELECT s.consumer, s.tip_id, (SELECT min(o.seq) FROM outbox o WHERE o.tip_id = s.tip_id) AS seq,
+       s.reason, s.skipped_at
+FROM skipped_events s
+WHERE (s.consumer, s.tip_id) > ($1::text, $2::text)
+  AND NOT EXISTS (
+      SELECT FROM event_done d WHERE d.consumer = s.consumer AND d.tip_id = s.tip_id)
+ORDER BY s.consumer, s.tip_id
+LIMIT $3"""
+
+RETRY_SKIPPED_EVENT: Final = """
+DELETE FROM skipped_events s USING outbox o
+WHERE s.consumer = $1 AND s.tip_id = $2 AND o.tip_id = s.tip_id
+RETURNING o.seq"""
+
+LOWER_CURSOR: Final = "UPDATE event_consumers SET cursor = least(cursor, $2) WHERE name = $1"
 
 # ---- loyalty ---------------------------------------------------------------------------------
 
@@ -226,14 +260,14 @@ RETURNING url, secret, consumer"""
 WEBHOOK_CURSOR: Final = "SELECT cursor FROM event_consumers WHERE name = $1"
 
 DUE_DELIVERIES: Final = _within_bytes(
-    """SELECT seq, tip_id, event_id, event, attempts FROM webhook_deliveries
+    """SELECT seq, tip_id, event_id::text, event, attempts FROM webhook_deliveries
     WHERE endpoint_id = $1 AND state = 'retrying' AND next_attempt_at <= now()
     ORDER BY seq LIMIT $2""",
     "$3",
 )
 
 UNDELIVERED_EVENTS: Final = _within_bytes(
-    """SELECT seq, tip_id, (event ->> 'eventId')::uuid AS event_id, event, 0 AS attempts
+    """SELECT seq, tip_id, event ->> 'eventId' AS event_id, event, 0 AS attempts
     FROM outbox WHERE seq > $1 ORDER BY seq LIMIT $2""",
     "$3",
 )
@@ -274,10 +308,11 @@ WITH held AS (
 )
 INSERT INTO webhook_deliveries AS d (endpoint_id, seq, tip_id, event_id, event, state, attempts,
                                      next_attempt_at, last_status, last_error)
-SELECT moved.endpoint_id, $4, $5, $6, $7::json, 'retrying', 1,
+SELECT moved.endpoint_id, $4, $5, $6, $7::json,
+       CASE WHEN $10::float8 IS NULL THEN 'dead' ELSE 'retrying' END, 1,
        now() + $10::float8 * interval '1 second', $8::int, $9::text
 FROM moved
-ON CONFLICT (endpoint_id, seq) DO UPDATE SET state = 'retrying', attempts = 1,
+ON CONFLICT (endpoint_id, seq) DO UPDATE SET state = excluded.state, attempts = 1,
     next_attempt_at = excluded.next_attempt_at, last_status = excluded.last_status,
     last_error = excluded.last_error, last_attempt_at = now(), delivered_at = NULL
 RETURNING true"""
@@ -390,13 +425,17 @@ LOAD_TIP_MENU: Final = """
 SELECT row_id, tip_amount, vibration, description, active, position, priority, device_ids
 FROM tip_menu_rows WHERE model_id = $1 ORDER BY position, row_id"""
 
-PENDING_EVENTS_OF_ROOM: Final = """
+PENDING_EVENTS_OF_ROOM: Final = f"""
 SELECT o.tip_id, o.event
 FROM outbox o
 WHERE o.room_id = $1
   AND o.seq > (SELECT c.cursor FROM event_consumers c WHERE c.name = 'room')
-  AND NOT EXISTS (SELECT FROM event_done d WHERE d.consumer = 'room' AND d.tip_id = o.tip_id)
+  AND {_undone("'room'")}
 ORDER BY o.seq"""
+
+SKIP_REQUEUED: Final = """
+UPDATE dead_letters SET outcome = 'SKIPPED'
+WHERE record_id = ANY ($1::uuid[]) AND state = 'requeued' AND outcome IS NULL"""
 
 AUDIT_OF_TIPS: Final = """
 SELECT record_id, tip_id, event_id, ledger_id, room_id, target_type, target_id, attempt, state,
@@ -685,7 +724,7 @@ WHERE d.record_id = $1 AND d.state = 'open'
 """Only while its broadcast runs."""
 
 _REQUEUED: Final = """
-SELECT d.record_id, d.target_type, d.target_id, d.requeue, d.decided_at, o.event
+SELECT d.record_id, d.tip_id, d.target_type, d.target_id, d.requeue, d.decided_at, o.event
 FROM dead_letters d JOIN outbox o ON o.tip_id = d.tip_id"""
 
 LOAD_REQUEUED: Final = f"{_REQUEUED} WHERE d.record_id = $1 AND d.decision_id = $2"
@@ -699,9 +738,13 @@ STATE_OF_DEAD_LETTER: Final = "SELECT state FROM dead_letters WHERE record_id = 
 # ---- trace -----------------------------------------------------------------------------------
 
 TRACE_TIP: Final = """
-SELECT t.source_ref, t.created_at, o.event
-FROM outbox o JOIN transfers t ON t.source_ref = o.event -> 'ledger' ->> 'sourceRef'
+SELECT t.source_ref, t.created_at, o.seq, o.event
+FROM outbox o
+JOIN transfers t ON t.source_ref IN (
+    'tip:' || o.tip_id, CASE WHEN starts_with(o.tip_id, 'purchase:') THEN o.tip_id END)
 WHERE o.tip_id = $1"""
+"""Not by what the event says of itself: it may be what is wrong. Before 0006 a tip could be named
+as a purchase is today; there is never one of both."""
 
 TRACE_ENTRIES: Final = """
 SELECT e.entry_id, e.account_id, t.kind, e.amount, e.balance_after, e.created_at
@@ -712,12 +755,15 @@ ORDER BY e.created_at, t.transfer_id, e.amount, e.account_id"""
 """Of the settlement, of the hold that it may come from, and of its refunds."""
 
 TRACE_CONSUMERS: Final = """
-SELECT c.name AS consumer, coalesce(d.done_at, w.delivered_at) AS done_at,
-       d.done_at IS NOT NULL
-           OR o.seq <= c.cursor AND coalesce(w.state, 'delivered') = 'delivered' AS done
+SELECT c.name AS consumer,
+       coalesce(d.done_at, w.delivered_at) AS done_at,
+       d.done_at IS NOT NULL OR o.seq <= c.cursor AND s.reason IS NULL
+           AND coalesce(w.state, 'delivered') = 'delivered' AS done,
+       CASE WHEN d.done_at IS NULL THEN s.reason END AS skipped
 FROM event_consumers c
 CROSS JOIN outbox o
 LEFT JOIN event_done d ON d.consumer = c.name AND d.tip_id = o.tip_id
+LEFT JOIN skipped_events s ON s.consumer = c.name AND s.tip_id = o.tip_id
 LEFT JOIN webhook_endpoints e ON e.consumer = c.name
 LEFT JOIN webhook_deliveries w ON w.endpoint_id = e.endpoint_id AND w.seq = o.seq
 WHERE o.tip_id = $1 AND coalesce(e.since < o.seq, true)
@@ -847,6 +893,14 @@ FROM outbox GROUP BY tip_id HAVING count(*) > 1"""
 AUDIT_EVENT_NUMBERS: Final = """
 SELECT seq, string_agg(tip_id, ',' ORDER BY tip_id)
 FROM outbox GROUP BY seq HAVING count(*) > 1 OR seq > (SELECT last_value FROM outbox_seq)"""
+
+AUDIT_SKIPPED_EVENTS: Final = """
+SELECT s.consumer, s.tip_id, s.reason
+FROM skipped_events s
+WHERE EXISTS (SELECT FROM outbox o WHERE o.tip_id = s.tip_id)
+  AND NOT EXISTS (
+      SELECT FROM event_done d WHERE d.consumer = s.consumer AND d.tip_id = s.tip_id)
+ORDER BY s.consumer, s.tip_id"""
 
 EXPORT_ENTRIES: Final = """
 SELECT e.account_id, e.seq, e.entry_id, e.transfer_id, t.kind, t.source_ref, e.amount,

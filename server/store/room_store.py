@@ -9,7 +9,6 @@ import asyncpg
 import msgspec
 
 from actors.ports import Broadcast, ModelToySent, PendingActivation, Requeued, RoomRecord
-from protocol import tip_activated
 from protocol.audit import AuditRecord, Reason, TargetRecord, TargetState, ToyTestRecord
 from protocol.errors import ErrorCode, Refused
 from protocol.gating import Preferences
@@ -18,8 +17,9 @@ from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import ModelSettings, PlatformSettings
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
-from server.store.dead_letters import follow_audit, requeue, requeued_target
+from server.store.dead_letters import follow_audit, readable_requeues, requeue
 from server.store.device_store import load_overrides
+from server.store.skipped_events import readable, skip_events
 from server.store.tip_menu_store import load_menu, save_menu
 
 ROOM: Final = "room"
@@ -118,7 +118,8 @@ async def _execute(connection: Connection, query: str, *args: Any) -> None:
 
 
 async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
-    """Several statements, one view of the data: menu, settings and pending events fit together."""
+    """Several statements, one view of the data: menu, settings and pending events fit together. An
+    event that cannot be read is skipped: it must not keep its room down."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         room = await connection.fetchrow(queries.LOAD_ROOM, room_id)
         if room is None:
@@ -130,6 +131,9 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         sent = await connection.fetchrow(queries.LAST_MODEL_TOY_SENT, room_id)
         requeued = await connection.fetch(queries.REQUEUED_OF_ROOM, room_id)
         model_overrides = await load_overrides(connection, room["model_id"])
+    pending, unreadable = readable(events)
+    await skip_events(connection, ROOM, unreadable)
+    requeues = await readable_requeues(connection, requeued)
     records: dict[str, list[TargetRecord]] = {tip_id: [] for tip_id in tip_ids}
     for row in audit:
         records[row["tip_id"]].append(audit_record(row))
@@ -146,15 +150,12 @@ async def _load_room(connection: Connection, room_id: str) -> RoomRecord | None:
         if stored is None
         else msgspec.json.decode(stored, type=PlatformSettings),
         tip_menu=menu,
-        pending=tuple(
-            PendingActivation(tip_activated.decode(row["event"]), tuple(records[row["tip_id"]]))
-            for row in events
-        ),
+        pending=tuple(PendingActivation(event, tuple(records[event.tip_id])) for event in pending),
         toys_paused=room["toys_paused"],
         model_toy_sent=None
         if sent is None
         else ModelToySent(sent["tip_id"], sent["at_utc"], sent["seconds"]),
-        requeued=tuple(requeued_target(row) for row in requeued),
+        requeued=tuple(requeues),
         model_overrides=model_overrides,
     )
 

@@ -20,6 +20,7 @@ from server.store.months import PostgresMonths
 from server.store.revocation_store import PostgresRevocations
 from server.store.room_store import PostgresRooms
 from server.store.settings_store import PostgresSettings
+from server.store.skipped_events import PostgresSkippedEvents
 from server.store.tip_menu_store import PostgresTipMenus
 from server.store.trace import PostgresTraces
 from server.store.webhook_store import PostgresWebhooks
@@ -42,6 +43,7 @@ class Store:
         self.accounts = PostgresAccounts(database)
         self.events = PostgresEvents(database)
         self.dead_letters = PostgresDeadLetters(database)
+        self.skipped_events = PostgresSkippedEvents(database)
         self.devices = PostgresDevices(database)
         self.history = PostgresHistory(database)
         self.loyalty = PostgresLoyalty(database)

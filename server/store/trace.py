@@ -3,9 +3,11 @@
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from actors.ports import TipTrace
 from protocol import tip_activated
+from protocol.tip_activated import TipActivated
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
 from server.store.room_store import audit_record
@@ -32,21 +34,31 @@ async def _load_tip(connection: Connection, tip_id: str) -> TipTrace | None:
         entries = await connection.fetch(queries.TRACE_ENTRIES, tip["source_ref"])
         consumers = await connection.fetch(queries.TRACE_CONSUMERS, tip_id)
         audit = await connection.fetch(queries.AUDIT_OF_TIPS, [tip_id])
+    event = _event_or_none(tip["event"])
     return TipTrace(
         tip_id=tip_id,
         settled_at=tip["created_at"],
-        event=tip_activated.decode(tip["event"]),
+        event=event,
+        unreadable=tip["event"] if event is None else None,
         entries=[_entry(row) for row in entries],
         consumers=[
             {
                 "consumer": row["consumer"],
                 "done": row["done"],
                 "doneAt": row["done_at"],
+                "skipped": row["skipped"],
             }
             for row in consumers
         ],
         targets=[_target(row) for row in audit],
     )
+
+
+def _event_or_none(stored: str) -> TipActivated | None:
+    try:
+        return tip_activated.decode(stored)
+    except msgspec.DecodeError:
+        return None
 
 
 def _entry(row: asyncpg.Record) -> dict[str, Any]:

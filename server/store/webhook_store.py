@@ -60,7 +60,7 @@ class DeliveryRecord(msgspec.Struct, frozen=True, rename="camel"):
 
     seq: int
     tip_id: str
-    event_id: UUID
+    event_id: UUID | None
     state: DeliveryState
     attempts: int
     next_attempt_at: datetime | None
@@ -108,7 +108,7 @@ class PostgresWebhooks:
         cursor: int,
         event: WebhookEvent,
         answer: WebhookAnswer,
-        retry_in_s: float,
+        retry_in_s: float | None,
     ) -> bool:
         """See the port."""
         moved = await self._database.run(
@@ -253,9 +253,11 @@ async def _claim(
 
 
 def _event(row: asyncpg.Record) -> WebhookEvent:
-    return WebhookEvent(
-        row["seq"], row["tip_id"], row["event_id"], row["event"].encode(), row["attempts"]
-    )
+    try:
+        event_id = UUID(row["event_id"] or "")
+    except ValueError:
+        event_id = None
+    return WebhookEvent(row["seq"], row["tip_id"], event_id, row["event"].encode(), row["attempts"])
 
 
 def _webhook(row: asyncpg.Record) -> WebhookRecord:

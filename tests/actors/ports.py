@@ -19,6 +19,7 @@ from actors.ports import (
     DevicesSeen,
     ModelToySent,
     PendingActivation,
+    PendingEvents,
     Requeued,
     RoomRecord,
     SessionId,
@@ -204,6 +205,8 @@ class Database:
         """Dead letter -> the decision to requeue it."""
         self.undone: dict[str, dict[str, TipActivated]] = {name: {} for name in self.CONSUMERS}
         """consumer -> tipId -> event, oldest first"""
+        self._places: dict[str, int] = {}
+        """tipId -> its place in the outbox, as far as anybody has asked"""
         self.batches: list[int] = []
         self.audit_writes: list[tuple[int, int]] = []
         """records, finished tips; per transaction"""
@@ -225,9 +228,15 @@ class Database:
         await self.after("post")
         return outcomes
 
-    async def pending_events(self, consumer: str, limit: int) -> list[TipActivated]:
+    async def pending_events(self, consumer: str, after: int, limit: int) -> PendingEvents:
         await self.before("pending_events")
-        return list(self.undone[consumer].values())[:limit]
+        undone = self.undone[consumer]
+        for tip_id in undone:
+            self._places.setdefault(tip_id, len(self._places) + 1)
+        found = [(self._places[each], undone[each]) for each in undone]
+        page = [(place, event) for place, event in found if place > after][:limit]
+        last = page[-1][0] if len(page) == limit else None
+        return PendingEvents(tuple(event for _, event in page), last)
 
     async def credit_points(self, events: Sequence[TipActivated]) -> None:
         await self.before("credit_points")

@@ -1,13 +1,18 @@
 """Consumers and the relay: each event once for each, whatever is handed over how often."""
 
+from collections.abc import Sequence
+
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.consumers.relay import INTERVAL_S
-from actors.ports import StoreUnavailable
+from actors.consumers import relay
+from actors.consumers.relay import INTERVAL_S, PAGE_PAUSE_S
+from actors.ports import PendingEvents, RoomRecord, StoreUnavailable
 from actors.room.actor import MAILBOX_LIMIT
 from actors.room.messages import Inspect, Leave
 from protocol import frames
+from protocol.tip_activated import TipActivated
 from tests.actors.house import House, in_house, on_virtual_clock, open_house
 from tests.actors.ports import Database
 from tests.actors.rooms import MODEL_PAGE, ROOM, Inbox, SteppedRoom, events, record
@@ -109,6 +114,80 @@ def test_the_relay_goes_on_when_the_database_comes_back() -> None:
             database.before = present
             await trio.sleep(INTERVAL_S)
             assert database.points == {"tip-1": 5}
+
+    on_virtual_clock(main)
+
+
+def test_a_consumer_that_the_relay_waits_for_delays_no_other() -> None:
+    async def main() -> None:
+        database = settled("tip-1")
+        read = database.pending_events
+
+        async def slow_for_rooms(consumer: str, after: int, limit: int) -> PendingEvents:
+            if consumer == "room":
+                await trio.sleep(3_600)
+            return await read(consumer, after, limit)
+
+        database.pending_events = slow_for_rooms  # type: ignore[method-assign]
+        async with open_house(database, relay=True):
+            await wait_all_tasks_blocked()
+            assert database.points == {"tip-1": 5}
+
+    on_virtual_clock(main)
+
+
+def test_a_page_of_events_that_stay_undone_keeps_none_behind_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(relay, "EVENTS_PER_PAGE", 2)
+    stuck = [f"stuck-{number}" for number in range(4)]
+
+    async def main() -> None:
+        database = settled(*stuck, "tip-1")
+        credit = database.credit_points
+
+        async def refusing(batch: Sequence[TipActivated]) -> None:
+            await credit([each for each in batch if each.tip_id not in stuck])
+
+        database.credit_points = refusing  # type: ignore[method-assign]
+        async with open_house(database, relay=True):
+            await trio.sleep(2 * PAGE_PAUSE_S + 0.1)
+            assert database.points == {"tip-1": 5}
+            database.credit_points = credit  # type: ignore[method-assign]
+            await trio.sleep(INTERVAL_S + 2 * PAGE_PAUSE_S)
+            assert sorted(database.points) == [*stuck, "tip-1"], "and they are asked for again"
+
+    on_virtual_clock(main)
+
+
+def test_a_room_that_is_being_woken_is_told_of_all_that_settles_meanwhile() -> None:
+    async def main() -> None:
+        database = settled("tip-1", "tip-2", "tip-3")
+        early, *late = database.undone["room"].values()
+        database.undone["room"] = {early.tip_id: early}
+        loads: list[str] = []
+        load = database.load_room
+
+        async def slowly(room_id: str) -> RoomRecord | None:
+            loads.append(room_id)
+            record = await load(room_id)
+            await trio.sleep(1)  # what is settled from here on is not in the record
+            return record
+
+        database.load_room = slowly  # type: ignore[method-assign]
+        async with open_house(database) as house:
+            house.toys.hand(early)
+            await trio.sleep(0.5)
+            for event in (*late, *late, early):
+                house.toys.hand(event)
+            await trio.sleep(1)
+            room = house.rooms.awake(ROOM)
+            assert room is not None
+            inbox = Inbox()
+            room.tell(Inspect(inbox))
+            await wait_all_tasks_blocked()
+            assert inbox.only.queue_waiting == 3
+            assert loads == [ROOM]
 
     on_virtual_clock(main)
 

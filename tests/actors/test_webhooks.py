@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 from hypothesis import given
@@ -11,6 +12,7 @@ from actors.consumers.outbox_watch import INTERVAL_S
 from actors.consumers.webhooks import (
     ATTEMPTS_MAX,
     CRASH_PAUSE_S,
+    FAILURES_BEFORE_REST,
     LEASE_S,
     LOOK_INTERVAL_S,
     PACE_S,
@@ -165,6 +167,29 @@ def test_an_event_that_is_never_taken_ends_among_the_dead() -> None:
 
 
 @pytest.mark.slow  # ten minutes of an endpoint that is down
+def test_an_event_that_cannot_be_read_is_dead_at_once_and_holds_up_no_other() -> None:
+    """It is sent to nobody, and no fault of the endpoint's; also when it is to be sent again."""
+
+    async def main() -> None:
+        outbox, receivers = Outbox("a"), Receivers()
+        outbox.settle(FAILURES_BEFORE_REST + 3)
+        for at in range(1, FAILURES_BEFORE_REST + 2):
+            outbox.events[at] = msgspec.structs.replace(outbox.events[at], event_id=None)
+        endpoint = outbox.endpoints["a"]
+        async with open_post(outbox, receivers) as post:
+            await trio.sleep(1.0)  # before the first rest would be over
+            bad = list(range(2, FAILURES_BEFORE_REST + 3))
+            assert receivers.got[A] == [1, bad[-1] + 1]
+            assert [seq for seq, _, _ in receivers.attempts[A]] == [1, bad[-1] + 1]
+            assert endpoint.in_state("dead") == bad
+            endpoint.deliveries[2].state = "retrying"
+            await trio.sleep(LOOK_INTERVAL_S + 1)
+            assert endpoint.in_state("dead") == bad
+            assert post.dispatcher.statistics().dead == len(bad) + 1
+
+    on_virtual_clock(main)
+
+
 def test_while_an_endpoint_is_down_events_wait_in_the_outbox_and_come_in_order() -> None:
     async def main() -> None:
         receivers, outbox = Receivers(), Outbox("a")

@@ -112,7 +112,7 @@ class Outbox:
         cursor: int,
         event: WebhookEvent,
         answer: WebhookAnswer,
-        retry_in_s: float,
+        retry_in_s: float | None,
     ) -> bool:
         await self.before("set_aside")
         assert not answer.delivered
@@ -121,8 +121,9 @@ class Outbox:
             return False
         assert event.seq == cursor + 1, "what lies between would be lost"
         endpoint.cursor = event.seq
-        due_s = trio.current_time() + retry_in_s
-        endpoint.deliveries[event.seq] = Delivery(event, "retrying", 1, due_s)
+        due_s = trio.current_time() + (retry_in_s or 0)
+        state = "dead" if retry_in_s is None else "retrying"
+        endpoint.deliveries[event.seq] = Delivery(event, state, 1, due_s)
         return True
 
     async def record_retry(

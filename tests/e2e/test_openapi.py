@@ -173,6 +173,7 @@ def bodies(site: Site, tip_id: str) -> dict[str, Any]:
         "PUT /models/{model_id}": {"displayName": "Ruby Rain", "roomId": ROOM},
         "POST /admin/lovense/dead-letters/{record_id}/requeue": {"note": "a check"},
         "POST /admin/lovense/dead-letters/{record_id}/dismiss": {"note": "a check"},
+        "POST /admin/skipped-events/{consumer}/{tip_id}/retry": reason,
         "POST /lovense/test-activation": {"rowId": menu[0]["rowId"]},
         "POST /lovense/devices/pair": {"toyId": "an-example"},
         "PUT /lovense/devices/{device_id}": {"maxStrength": 20},
@@ -213,6 +214,7 @@ def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str,
         "account_id": f"model:{MODEL}" if role is Role.MODEL else f"user:{VIEWER}",
         "webhook_id": new_webhook(site),
         "seq": "1",
+        "consumer": "room",
     }
     place |= new_menu(site)
     if role in (Role.MODEL, Role.VIEWER):

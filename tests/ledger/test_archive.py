@@ -121,6 +121,18 @@ async def test_who_reads_events_is_told_what_is_missing(
     await streams.stream(last, 60, "Last-Event-ID")
 
 
+async def test_a_stream_that_is_overtaken_by_the_archive_ends_and_skips_nothing(
+    bridge: Bridge, store: Store, database_dsn: str, old_month: str
+) -> None:
+    streams = EventStreams(store.feed, OutboxWatch(store.feed))
+    stream = await streams.stream(0, 60, "after")
+    assert (await anext(stream)).startswith(b": after 0\n")
+    await archive_month(bridge, database_dsn, month_of(old_month))
+    assert await anext(stream) == b": EVENTS_ARCHIVED\n\n"
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+
+
 async def test_a_statement_goes_on_where_the_month_ended(
     bridge: Bridge, store: Store, database_dsn: str, old_month: str
 ) -> None:

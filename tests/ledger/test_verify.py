@@ -483,6 +483,17 @@ async def test_a_changed_place_of_an_event(
     assert named(found, code, place), found
 
 
+async def test_an_event_that_a_consumer_has_skipped(auditor: Auditor) -> None:
+    [finding] = await auditor.findings(
+        "DELETE FROM event_done WHERE consumer = 'loyalty' AND tip_id = 't-1'",
+        "INSERT INTO skipped_events (consumer, tip_id, reason)"
+        " VALUES ('loyalty', 't-1', 'it could not be read')",
+    )
+    assert str(finding) == (
+        "EVENT_SKIPPED consumer=loyalty tip=t-1: the consumer did not get it: it could not be read"
+    )
+
+
 # ---- escrow, points, archive -----------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from server.ledger.watcher import Watcher
 from server.store.bridge import Bridge
 from server.store.ledger_snapshot import LedgerSnapshot, read_snapshot
 from server.store.store import Store
+from tests.store.rows import pending_events
 from tests.store.settlements import tip
 from tests.store.transfers import (
     FAR_AHEAD,
@@ -58,9 +59,9 @@ async def open_wallets(store: Store) -> None:
 
 async def do_events(store: Store) -> list[TipActivated]:
     """All consumers are done with all events; points are credited."""
-    events = await store.events.pending_events("loyalty", 1000)
+    events = await pending_events(store, "loyalty", 1000)
     await store.loyalty.credit_points(events)
-    rooms = await store.events.pending_events("room", 1000)
+    rooms = await pending_events(store, "room", 1000)
     await store.rooms.append_audit([], [event.tip_id for event in rooms])
     return events
 

@@ -2,6 +2,7 @@
 
 import asyncpg
 
+from protocol.tip_activated import TipActivated
 from server.store.database import Connection
 from server.store.store import Store
 from tests.store.books import check_ledger
@@ -37,6 +38,11 @@ async def legs(store: Store, source_ref: str) -> dict[str, int]:
 
 async def event_ids(store: Store) -> list[str]:
     return [each.tip_id for each in await store.events.events_after(0, 100)]
+
+
+async def pending_events(store: Store, consumer: str, limit: int = 1_000) -> list[TipActivated]:
+    """What the consumer has not done, at most one page of it."""
+    return [*(await store.events.pending_events(consumer, 0, limit)).events]
 
 
 async def wallet(store: Store, user_id: str = "alex") -> int | None:

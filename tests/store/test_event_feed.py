@@ -7,6 +7,7 @@ from protocol.tip_activated import MembershipTier
 from server.store import queries
 from server.store.database import Connection
 from server.store.store import Store
+from tests.store.rows import pending_events
 from tests.store.settlements import tip
 from tests.store.transfers import post_first
 
@@ -32,7 +33,7 @@ async def done(store: Store, *tip_ids: str, consumer: str = "room") -> None:
 
 
 async def pending(store: Store, consumer: str = "room", limit: int = 10) -> str:
-    return "".join(each.tip_id for each in await store.events.pending_events(consumer, limit))
+    return "".join(each.tip_id for each in await pending_events(store, consumer, limit))
 
 
 async def passed(store: Store, consumer: str = "room") -> int:

@@ -13,6 +13,7 @@ from server.store.database import Connection
 from server.store.months import keep_months_ahead
 from server.store.store import Store
 from tests.store.books import check_ledger
+from tests.store.rows import pending_events
 from tests.store.settlements import tip
 from tests.store.transfers import held, hold, post_first, refund_of, settlement_of
 
@@ -28,7 +29,7 @@ async def written(store: Store) -> Store:
     await post_first(store, tip("t"), hold("held", amount=1))
     await post_first(store, Release(await held(store, hold("released", amount=2))))
     await post_first(store, settlement_of(await held(store, hold("settled", amount=3))))
-    await store.loyalty.credit_points(await store.events.pending_events("loyalty", 10))
+    await store.loyalty.credit_points(await pending_events(store, "loyalty", 10))
     await post_first(store, await refund_of(store, "r", "tip:t", 2))
     return store
 

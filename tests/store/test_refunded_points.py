@@ -6,6 +6,7 @@ from actors.ports import UserRecord
 from actors.transfers import Release
 from protocol.tip_activated import MembershipTier
 from server.store.store import Store
+from tests.store.rows import pending_events
 from tests.store.settlements import tip
 from tests.store.transfers import held, hold, post_first, refund_of, settlement_of, show
 
@@ -18,7 +19,7 @@ async def funded(store: Store) -> Store:
 
 
 async def credit(store: Store) -> None:
-    await store.loyalty.credit_points(await store.events.pending_events("loyalty", 100))
+    await store.loyalty.credit_points(await pending_events(store, "loyalty", 100))
 
 
 async def refund(store: Store, refund_id: str, source_ref: str, tokens: int) -> None:

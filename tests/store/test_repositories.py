@@ -7,7 +7,6 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
-from structlog.testing import capture_logs
 
 from actors.ports import Broadcast, ModelToySent, PendingActivation, UserRecord, ViewerRecord
 from protocol.audit import Reason, TargetRecord, TargetState
@@ -20,6 +19,7 @@ from protocol.vibration import level
 from server.store.database import Connection
 from server.store.demo import FIRST_TOKENS, MODEL_ID, ROOM_ID, VIEWERS, seed_demo
 from server.store.store import Store
+from tests.store.rows import pending_events
 from tests.store.settlements import NOW, tip
 
 EXTENSION = Broadcast("broadcast-1", LovenseMode.EXTENSION)
@@ -154,7 +154,7 @@ async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
     assert loaded is not None
     assert first.event is not None
     assert loaded.pending == (PendingActivation(first.event, (queued, sent)),)
-    pending = await room.events.pending_events("room", 10)
+    pending = await pending_events(room, "room", 10)
     assert [event.tip_id for event in pending] == ["a", "c"]
 
     trace = await room.traces.load_tip("b")
@@ -171,23 +171,6 @@ async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
         "E_1",
         NOW,
     )
-
-
-async def test_an_event_that_no_longer_decodes_is_set_aside_and_the_others_come(
-    room: Store,
-) -> None:
-    await room.ledger.post([tip("a"), tip("b"), tip("c")])
-
-    async def spoil(connection: Connection) -> None:
-        async with connection.transaction():
-            await connection.execute("SET LOCAL session_replication_role = 'replica'")
-            await connection.execute("""UPDATE outbox SET event = '{"a": 1}' WHERE tip_id = 'b'""")
-
-    await room._database.run(spoil)
-    with capture_logs() as logs:
-        events = await room.events.pending_events("room", 10)
-    assert [event.tip_id for event in events] == ["a", "c"]
-    assert [(each["event"], each["tip_id"]) for each in logs] == [("event_set_aside", "b")]
 
 
 async def test_the_audit_and_its_end_are_one_transaction(room: Store) -> None:
@@ -223,7 +206,7 @@ async def test_the_same_write_again_adds_nothing(room: Store) -> None:
     trace = await room.traces.load_tip("a")
     assert trace is not None
     assert [each["state"] for each in trace.targets] == ["QUEUED", "SKIPPED"]
-    assert [event.tip_id for event in await room.events.pending_events("room", 10)] == ["b"]
+    assert [event.tip_id for event in await pending_events(room, "room", 10)] == ["b"]
 
 
 async def test_every_state_and_reason_can_be_written(room: Store) -> None:

@@ -24,6 +24,7 @@ from server.store.migrate import migrate, migrations_dir, read_migrations
 from server.store.store import Store, open_store
 from tests.actors.ports import receipt_of
 from tests.store.books import check_chains, check_ledger, read_tables
+from tests.store.rows import pending_events
 from tests.store.settlements import NOW, only_if_known, tip
 from tests.store.transfers import (
     brief,
@@ -204,7 +205,7 @@ async def check_consumers(store: Store) -> None:
     """What was done stays done; the rest is still to be done, and no points are lost or doubled."""
 
     async def pending(consumer: str) -> list[str]:
-        return [each.tip_id for each in await store.events.pending_events(consumer, 10)]
+        return [each.tip_id for each in await pending_events(store, consumer, 10)]
 
     assert await pending("room") == ["a", "d"]
     assert await pending("loyalty") == ["b", "c", "d"]
@@ -259,7 +260,7 @@ async def test_a_tip_that_was_named_as_a_purchase_is_today(
         ]
         await post_first(store, settlement_of(await hold_record(store, "x2")))
 
-        await store.loyalty.credit_points(await store.events.pending_events("loyalty", 10))
+        await store.loyalty.credit_points(await pending_events(store, "loyalty", 10))
         await post_first(store, await refund_of(store, "r", "purchase:x1", 15))
         assert await store.loyalty.take_back_points(10) == 1
         assert await store.loyalty.load_points("alex") == 6

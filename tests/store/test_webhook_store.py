@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 import trio
 
@@ -192,6 +193,18 @@ async def test_a_dead_letter_waits_for_somebody(hooked: Store) -> None:
     await hooked.webhooks.redeliver(HOOK, dead.seq)
     [again] = (await claimed(hooked)).retries
     assert (again.seq, again.attempts) == (dead.seq, 2)
+
+
+async def test_what_has_no_id_is_a_dead_letter_at_once_and_the_next_goes_on(hooked: Store) -> None:
+    await settle(hooked, "a", "b")
+    work = await claimed(hooked)
+    bad = msgspec.structs.replace(work.events[0], event_id=None)
+    answer = WebhookAnswer(error="the event cannot be read")
+    assert await hooked.webhooks.set_aside(HOOK, NODE, work.cursor, bad, answer, None)
+    assert ids(await claimed(hooked)) == ["b"]
+    [letter] = await hooked.webhooks.deliveries(HOOK, DeliveryState.DEAD, 0, 10)
+    assert (letter.tip_id, letter.event_id, letter.last_error) == ("a", None, answer.error)
+    assert not (await consumers_of(hooked, "a"))[f"webhook:{HOOK}"]
 
 
 async def test_without_the_lease_no_retry_is_recorded(hooked: Store) -> None:

@@ -55,6 +55,7 @@ export const ERRORS = {
   ROW_NOT_PLAYABLE: { retry: false, cause: "state", text: "The model's own levels cannot express this row." },
   DEAD_LETTER_UNKNOWN: { retry: false, cause: "client", text: "There is no such dead letter." },
   DEAD_LETTER_DECIDED: { retry: false, cause: "state", text: "This dead letter was requeued or dismissed already." },
+  SKIPPED_EVENT_UNKNOWN: { retry: false, cause: "client", text: "This consumer has not skipped such an event." },
   DEVICE_UNKNOWN: { retry: false, cause: "client", text: "There is no such device." },
   MENU_ROW_UNKNOWN: { retry: false, cause: "client", text: "The tip menu has no such row." },
   MENU_MISMATCH: { retry: false, cause: "state", text: "These are not the rows of the menu; read it again." },
