@@ -257,7 +257,10 @@ class TipTrace(msgspec.Struct, frozen=True, rename="camel"):
     """None: what is stored can no longer be read; then `unreadable` is its text."""
     unreadable: str | None
     entries: list[dict[str, Any]]
-    """ledger entries: entryId, accountId, transfer (its kind), amount, balanceAfter, createdAt"""
+    """of the settlement, the hold that it may come from, and its refunds: entryId, accountId,
+    transfer (its kind), sourceRef, amount, balanceAfter, createdAt"""
+    points: list[dict[str, Any]]
+    """loyalty points, credited and taken back: sourceRef, userId, points, createdAt"""
     consumers: list[dict[str, Any]]
     """consumer, done, doneAt; skipped: why it did not get the event"""
     targets: list[dict[str, Any]]

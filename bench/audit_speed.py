@@ -21,7 +21,7 @@ from actors.transfers import Transfer
 from bench.ledger_stock import Stock
 from bench.progress import Progress
 from bench.room_setup import fill_wallets
-from server.store.bridge import open_bridge
+from server.store.bridge import Bridge, open_bridge
 from server.store.embedded import SETTINGS, EmbeddedServer
 from server.store.migrate import migrate
 from server.store.store import Store, open_store
@@ -47,25 +47,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--data-dir", help="keep the ledger there; one that is there is taken")
+    parser.add_argument("--rounds", type=int, default=3, help="of verify")
     options = parser.parse_args()
     if options.data_dir is not None:
-        _measure(Path(options.data_dir), options.entries)
+        _measure(Path(options.data_dir), options.entries, options.rounds)
         return
     with tempfile.TemporaryDirectory(prefix="tiproom-audit-") as folder:
-        _measure(Path(folder), options.entries)
+        _measure(Path(folder), options.entries, options.rounds)
 
 
-def _measure(folder: Path, entries: int) -> None:
+def _measure(folder: Path, entries: int, rounds: int) -> None:
     # Filling is not what is measured.
     settings = {**SETTINGS, "fsync": "off", "max_wal_size": "8GB"}
     is_filled = (folder / "postgres").exists()
     server = EmbeddedServer(folder / "postgres", settings)
     dsn = trio.run(server.start)
     try:
-        if not is_filled:
-            trio.run(_fill, dsn, entries)
+        trio.run(_prepare, dsn, 0 if is_filled else entries)
         for job in (
-            ("verify",),
+            *[("verify",)] * rounds,
             ("export", "--format=csv", f"--output={folder}/entries.csv"),
             ("export", "--format=parquet", f"--output={folder}/entries.parquet"),
         ):
@@ -74,23 +74,29 @@ def _measure(folder: Path, entries: int) -> None:
         trio.run(server.stop)
 
 
-async def _fill(dsn: str, entries: int) -> None:
-    progress = Progress()
-    progress.step(f"filling a ledger with {entries:,} entries")
+async def _prepare(dsn: str, entries: int) -> None:
+    """`entries`: to fill it with; 0 for a ledger that has them."""
     async with open_bridge() as bridge:
         await migrate(bridge, dsn)
-        async with open_store(dsn, bridge) as store:
-            await fill_wallets(store, USERS)
-            stock = Stock(USERS, Chance())
-            written, batches = 2 * USERS, 0
-            while written < entries:
-                batch = await _batch(store, stock, mixed=batches % MIXED_SHARE == 0)
-                await store.ledger.post(batch)
-                batches += 1
-                written += 3 * len(batch)
-                progress.advance(written / entries, f"{written:,}")
-        progress.step("crediting points")
-        await bridge.run(_credit_points, dsn, timeout_s=FILL_TIMEOUT_S)
+        if entries:
+            await _fill(bridge, dsn, entries)
+
+
+async def _fill(bridge: Bridge, dsn: str, entries: int) -> None:
+    progress = Progress()
+    progress.step(f"filling a ledger with {entries:,} entries")
+    async with open_store(dsn, bridge) as store:
+        await fill_wallets(store, USERS)
+        stock = Stock(USERS, Chance())
+        written, batches = 2 * USERS, 0
+        while written < entries:
+            batch = await _batch(store, stock, mixed=batches % MIXED_SHARE == 0)
+            await store.ledger.post(batch)
+            batches += 1
+            written += 3 * len(batch)
+            progress.advance(written / entries, f"{written:,}")
+    progress.step("crediting points")
+    await bridge.run(_credit_points, dsn, timeout_s=FILL_TIMEOUT_S)
     progress.done()
 
 

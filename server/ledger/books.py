@@ -48,7 +48,8 @@ class Holds:
 
 
 async def check_points(snapshot: LedgerSnapshot, findings: Findings) -> None:
-    """Points belong to transfers, and balances of points are the sums of what was credited."""
+    """What was earned is there, points belong to transfers, and balances of points are the sums of
+    what was credited."""
 
     def orphans(rows: list[Row]) -> None:
         for source_ref, kind in rows:
@@ -73,6 +74,13 @@ async def check_points(snapshot: LedgerSnapshot, findings: Findings) -> None:
                 source=source_ref,
             )
 
+    def missing(rows: list[Row]) -> None:
+        for (tip_id,) in rows:
+            findings.add(
+                Code.POINTS_MISSING, "loyalty has done its event, and credited nothing", tip=tip_id
+            )
+
+    await snapshot.stream(queries.AUDIT_POINTS_MISSING, missing)
     await snapshot.stream(queries.AUDIT_POINTS_TRANSFERS, orphans)
     await snapshot.stream(queries.AUDIT_POINTS_BALANCES, balances)
     await snapshot.stream(queries.AUDIT_POINTS_REFUNDS, refunded)

@@ -23,7 +23,7 @@ from server.ledger.verify import Verified, verify
 from server.settings import BadSettings, Settings, load
 from server.store.bridge import Bridge, open_bridge
 from server.store.embedded import EmbeddedFailed, programs_dir, running_or_started
-from server.store.ledger_snapshot import LedgerSnapshot, read_snapshot
+from server.store.ledger_snapshot import LedgerSnapshot, read_snapshot, read_two_snapshots
 from server.store.migrate import MigrationRefused, pending_migrations
 from server.store.months import ArchiveRefused, archive_month
 
@@ -168,11 +168,11 @@ def _explained() -> Iterator[None]:
 async def _verify(bridge: Bridge, dsn: str) -> int:
     progress = Progress()
 
-    async def work(snapshot: LedgerSnapshot) -> Verified:
-        return await verify(snapshot, progress)
+    async def work(snapshot: LedgerSnapshot, beside: LedgerSnapshot) -> Verified:
+        return await verify(snapshot, progress, beside)
 
     try:
-        verified = await read_snapshot(bridge, dsn, work)
+        verified = await read_two_snapshots(bridge, dsn, work)
     finally:
         progress.end()
     for line in report(verified):

@@ -43,6 +43,7 @@ class Code(StrEnum):
     HOLD_FIELD = "HOLD_FIELD"
     HOLD_STATE = "HOLD_STATE"
     ESCROW_BALANCE = "ESCROW_BALANCE"
+    POINTS_MISSING = "POINTS_MISSING"
     POINTS_WITHOUT_TRANSFER = "POINTS_WITHOUT_TRANSFER"
     POINTS_AMOUNT = "POINTS_AMOUNT"
     POINTS_BALANCE = "POINTS_BALANCE"
@@ -77,6 +78,12 @@ class Findings:
                 if value not in (None, "")
             )
             self.listed.append(Finding(code, places, text))
+
+    def take(self, others: "Findings") -> None:
+        """Add what another look has found, of other codes than this one."""
+        assert self.counts.keys().isdisjoint(others.counts)
+        self.listed += others.listed
+        self.counts += others.counts
 
     @property
     def total(self) -> int:

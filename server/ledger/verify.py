@@ -12,6 +12,7 @@ from server.ledger.refunds import Refunds
 from server.ledger.settled import SettledTransfers
 from server.ledger.watcher import Watcher
 from server.store import queries
+from server.store.bridge import together
 from server.store.ledger_snapshot import LedgerSnapshot, Row
 
 
@@ -26,19 +27,30 @@ class Verified(msgspec.Struct, frozen=True):
     holds: int
 
 
-async def verify(snapshot: LedgerSnapshot, watcher: Watcher) -> Verified:
-    """Check all of it. Waits for as long as that takes (bench/audit_speed.py measures it)."""
-    findings = Findings()
+async def verify(
+    snapshot: LedgerSnapshot, watcher: Watcher, beside: LedgerSnapshot | None = None
+) -> Verified:
+    """Check all of it. Waits for as long as that takes (bench/audit_speed.py measures it).
+    `beside`: the same moment on a connection of its own, so that PostgreSQL sorts the entries
+    while the transfers are looked at."""
+    findings, of_transfers = Findings(), Findings()
     archived_us = await check_archive(snapshot, findings)
 
-    watcher.begin("entries", await snapshot.value(queries.COUNT_ENTRIES))
+    entries = await snapshot.value(queries.COUNT_ENTRIES)
+    watcher.begin("entries and transfers", entries + await snapshot.value(queries.COUNT_TRANSFERS))
     chains = Chains(findings)
-    await snapshot.stream(queries.AUDIT_CHAINS, _watched(chains.take, watcher))
+    transfers = SettledTransfers(of_transfers, archived_us)
+    looks = (
+        snapshot.stream(queries.AUDIT_CHAINS, _watched(chains.take, watcher)),
+        (beside or snapshot).stream(queries.AUDIT_SETTLED, _watched(transfers.take, watcher)),
+    )
+    if beside is not None:
+        await together(*looks)
+    else:  # a connection does one thing at a time
+        for look in looks:
+            await look
     chains.end()
-
-    watcher.begin("transfers", await snapshot.value(queries.COUNT_TRANSFERS))
-    transfers = SettledTransfers(findings, archived_us)
-    await snapshot.stream(queries.AUDIT_SETTLED, _watched(transfers.take, watcher))
+    findings.take(of_transfers)
 
     watcher.begin("refunds, holds, points", 0)
     refunds = Refunds(findings)

@@ -6,7 +6,7 @@ thread, at a quarter, and merely importing it changes every asyncio loop of the 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, Final, Generic, NoReturn, TypeVar, TypeVarTuple
 
@@ -22,6 +22,18 @@ UNIT_TIMEOUT_S: Final = 10.0
 
 class BridgeDied(Exception):
     """The asyncio thread has ended; what it was doing has an unknown outcome."""
+
+
+async def together(*parts: Coroutine[Any, Any, None]) -> None:
+    """Inside a unit of work: all parts at the same time, on connections of their own. The first
+    that fails ends the others, and raises here."""
+    jobs = [asyncio.ensure_future(part) for part in parts]
+    try:
+        await asyncio.gather(*jobs)
+    finally:
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
 
 
 class _Unit(Generic[T]):

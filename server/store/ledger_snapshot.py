@@ -5,7 +5,8 @@ need no more memory than a thousand, here and there; text fields cost a tenth of
 """
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar
 
 import asyncpg
@@ -69,13 +70,43 @@ async def read_snapshot(
     in between; ValueError for a DSN that cannot be read; what else `work` raises."""
 
     async def unit() -> T:
-        connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=_SESSION)
-        try:
-            async with connection.transaction(isolation="repeatable_read", readonly=True):
-                return await work(LedgerSnapshot(connection))
-        finally:
-            await connection.close(timeout=CONNECT_TIMEOUT_S)
+        async with _look(dsn) as connection:
+            return await work(LedgerSnapshot(connection))
 
+    return await _run(bridge, unit)
+
+
+async def read_two_snapshots(
+    bridge: Bridge, dsn: str, work: Callable[[LedgerSnapshot, LedgerSnapshot], Awaitable[T]]
+) -> T:
+    """As `read_snapshot`, with two connections that see the same moment."""
+
+    async def unit() -> T:
+        async with _look(dsn) as connection:
+            moment = await connection.fetchval("SELECT pg_export_snapshot()")
+            async with _look(dsn, moment) as beside:
+                return await work(LedgerSnapshot(connection), LedgerSnapshot(beside))
+
+    return await _run(bridge, unit)
+
+
+@asynccontextmanager
+async def _look(
+    dsn: str, moment: str | None = None
+) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A read-only transaction; with `moment` of that exported snapshot."""
+    connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, server_settings=_SESSION)
+    try:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            if moment is not None:
+                assert re.fullmatch(r"[0-9A-F-]+", moment), "it takes no parameter"
+                await connection.execute(f"SET TRANSACTION SNAPSHOT '{moment}'")
+            yield connection
+    finally:
+        await connection.close(timeout=CONNECT_TIMEOUT_S)
+
+
+async def _run(bridge: Bridge, unit: Callable[[], Awaitable[T]]) -> T:
     try:
         return await bridge.run(unit, timeout_s=TIMEOUT_S)
     except UNAVAILABLE as error:

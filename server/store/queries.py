@@ -747,12 +747,19 @@ WHERE o.tip_id = $1"""
 as a purchase is today; there is never one of both."""
 
 TRACE_ENTRIES: Final = """
-SELECT e.entry_id, e.account_id, t.kind, e.amount, e.balance_after, e.created_at
+SELECT e.entry_id, e.account_id, t.kind, t.source_ref, e.amount, e.balance_after, e.created_at
 FROM transfers t JOIN entries e ON e.transfer_id = t.transfer_id
 WHERE t.source_ref = $1 OR t.refunds = $1
    OR t.source_ref = 'hold:' || substr($1, 10) AND starts_with($1, 'purchase:')
 ORDER BY e.created_at, t.transfer_id, e.amount, e.account_id"""
 """Of the settlement, of the hold that it may come from, and of its refunds."""
+
+TRACE_POINTS: Final = """
+SELECT p.source_ref, p.user_id, p.points, p.created_at
+FROM transfers t JOIN points_entries p ON p.source_ref = t.source_ref
+WHERE t.source_ref = $1 OR t.refunds = $1
+ORDER BY p.created_at, p.source_ref"""
+"""Credited for the settlement, and taken back for its refunds."""
 
 TRACE_CONSUMERS: Final = """
 SELECT c.name AS consumer,
@@ -866,6 +873,13 @@ LEFT JOIN transfers made ON made.source_ref = 'hold:' || h.hold_id
 LEFT JOIN transfers settled ON settled.source_ref = 'purchase:' || h.hold_id
                            AND settled.content ->> 'refundTokens' IS NOT NULL
 LEFT JOIN transfers released ON released.source_ref = 'release:' || h.hold_id"""
+
+AUDIT_POINTS_MISSING: Final = """
+SELECT d.tip_id
+FROM event_done d
+WHERE d.consumer = 'loyalty'
+  AND NOT EXISTS (SELECT FROM points_entries p WHERE p.source_ref = 'tip:' || d.tip_id)
+  AND NOT EXISTS (SELECT FROM points_entries p WHERE p.source_ref = d.tip_id)"""
 
 AUDIT_POINTS_TRANSFERS: Final = """
 SELECT p.source_ref, t.kind

@@ -32,6 +32,7 @@ async def _load_tip(connection: Connection, tip_id: str) -> TipTrace | None:
         if tip is None:
             return None
         entries = await connection.fetch(queries.TRACE_ENTRIES, tip["source_ref"])
+        points = await connection.fetch(queries.TRACE_POINTS, tip["source_ref"])
         consumers = await connection.fetch(queries.TRACE_CONSUMERS, tip_id)
         audit = await connection.fetch(queries.AUDIT_OF_TIPS, [tip_id])
     event = _event_or_none(tip["event"])
@@ -41,6 +42,15 @@ async def _load_tip(connection: Connection, tip_id: str) -> TipTrace | None:
         event=event,
         unreadable=tip["event"] if event is None else None,
         entries=[_entry(row) for row in entries],
+        points=[
+            {
+                "sourceRef": row["source_ref"],
+                "userId": row["user_id"],
+                "points": row["points"],
+                "createdAt": row["created_at"],
+            }
+            for row in points
+        ],
         consumers=[
             {
                 "consumer": row["consumer"],
@@ -66,6 +76,7 @@ def _entry(row: asyncpg.Record) -> dict[str, Any]:
         "entryId": str(row["entry_id"]),
         "accountId": row["account_id"],
         "transfer": row["kind"],
+        "sourceRef": row["source_ref"],
         "amount": row["amount"],
         "balanceAfter": row["balance_after"],
         "createdAt": row["created_at"],

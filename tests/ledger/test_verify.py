@@ -583,6 +583,16 @@ async def test_a_changed_hold(
             {Code.POINTS_AMOUNT, Code.POINTS_BALANCE},
             "source=refund:r-2",
         ),
+        (
+            "DELETE FROM points_entries WHERE source_ref = 'tip:t-2'",
+            {Code.POINTS_MISSING, Code.POINTS_BALANCE},
+            "tip=t-2",
+        ),
+        (
+            "DELETE FROM points_entries WHERE source_ref = 'purchase:h-settled'",
+            {Code.POINTS_MISSING, Code.POINTS_BALANCE},
+            "tip=purchase:h-settled",
+        ),
     ],
 )
 async def test_changed_points(

@@ -7,7 +7,7 @@ from server.ledger.findings import Finding
 from server.ledger.verify import Verified, verify
 from server.ledger.watcher import Watcher
 from server.store.bridge import Bridge
-from server.store.ledger_snapshot import LedgerSnapshot, read_snapshot
+from server.store.ledger_snapshot import LedgerSnapshot, read_two_snapshots
 from server.store.store import Store
 from tests.store.rows import pending_events
 from tests.store.settlements import tip
@@ -67,10 +67,10 @@ async def do_events(store: Store) -> list[TipActivated]:
 
 
 async def audit(bridge: Bridge, dsn: str) -> Verified:
-    async def work(snapshot: LedgerSnapshot) -> Verified:
-        return await verify(snapshot, Watcher())
+    async def work(snapshot: LedgerSnapshot, beside: LedgerSnapshot) -> Verified:
+        return await verify(snapshot, Watcher(), beside)
 
-    return await read_snapshot(bridge, dsn, work)
+    return await read_two_snapshots(bridge, dsn, work)
 
 
 async def findings(bridge: Bridge, dsn: str) -> list[Finding]:

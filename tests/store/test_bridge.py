@@ -9,7 +9,7 @@ import trio
 
 from actors.ports import StoreUnavailable
 from protocol.errors import ErrorCode, Refusal
-from server.store.bridge import Bridge, BridgeDied, open_bridge
+from server.store.bridge import Bridge, BridgeDied, open_bridge, together
 from server.store.database import CONNECTIONS_MAX, Connection
 from server.store.store import Store
 from tests.store.settlements import tip
@@ -206,3 +206,26 @@ async def test_errors_of_the_server_itself_are_store_unavailable(store: Store, c
 
     with pytest.raises(StoreUnavailable):
         await store._database.run(fail)
+
+
+async def test_parts_run_together_and_the_first_failure_ends_the_others(bridge: Bridge) -> None:
+    said: list[str] = []
+    begun = asyncio.Event()
+
+    async def endless() -> None:
+        begun.set()
+        try:
+            await asyncio.sleep(3_600)
+        finally:
+            said.append("ended")
+
+    async def failing() -> None:
+        await begun.wait()  # so they do run at the same time
+        raise LookupError("the first")
+
+    async def unit() -> None:
+        await together(endless(), failing())
+
+    with pytest.raises(LookupError, match="the first"):
+        await bridge.run(unit)
+    assert said == ["ended"]

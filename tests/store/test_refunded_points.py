@@ -50,6 +50,29 @@ async def test_parts_of_a_refund_take_the_same_as_the_whole(
     assert await funded.loyalty.take_back_points(100) == 0
 
 
+async def test_the_trace_of_a_tip_shows_its_refunds_and_their_points(funded: Store) -> None:
+    await post_first(funded, tip("t", amount=10, bonus_points=5))
+    await credit(funded)
+    for number, tokens in enumerate((4, 6)):
+        await post_first(funded, await refund_of(funded, f"r-{number}", "tip:t", tokens))
+    assert await funded.loyalty.take_back_points(10) == 2
+    trace = await funded.traces.load_tip("t")
+    assert trace is not None
+    wallet_entries = [
+        (each["transfer"], each["sourceRef"], each["amount"])
+        for each in trace.entries
+        if each["accountId"] == "user:alex"
+    ]
+    assert wallet_entries == [
+        ("tip", "tip:t", -10),
+        ("refund", "refund:r-0", 4),
+        ("refund", "refund:r-1", 6),
+    ]
+    points = {each["sourceRef"]: each["points"] for each in trace.points}
+    assert points == {"tip:t": 5, "refund:r-0": -2, "refund:r-1": -3}
+    assert {each["userId"] for each in trace.points} == {"alex"}
+
+
 async def test_a_limit_only_spreads_the_work(funded: Store) -> None:
     await post_first(funded, tip("t", amount=10, bonus_points=7))
     await credit(funded)
