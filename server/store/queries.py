@@ -106,8 +106,9 @@ ORDER BY o.seq
 LIMIT $3"""
 """By what is undone, never by "after the last": the later may be done before the earlier."""
 
-LOCK_CONSUMER: Final = "SELECT FROM event_consumers WHERE name = $1 FOR UPDATE"
-"""Whoever moves the cursor of a consumer that keeps a record looks at that record behind this."""
+LOCK_CONSUMER: Final = "SELECT FROM event_consumers WHERE name = $1 FOR NO KEY UPDATE"
+"""Whoever moves the cursor of a consumer that keeps a record looks at that record behind this. It
+holds up nobody who adds to the record."""
 
 ADVANCE_CURSOR: Final = f"""
 UPDATE event_consumers c SET cursor = done.up_to

@@ -3,6 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
@@ -11,6 +12,8 @@ from protocol import tip_activated
 from protocol.errors import Refused
 from protocol.tip_activated import MembershipTier
 from protocol.toy_settings import ModelSettings
+from server.store import queries
+from server.store.bridge import Bridge
 from server.store.store import Store
 from tests.store.rows import fetch, pending_events, unguarded
 from tests.store.settlements import tip
@@ -169,6 +172,26 @@ async def test_pages(three: Store) -> None:
     while page := await three.skipped_events.page(found[-1] if found else ("", ""), 1):
         found += [(each.consumer, each.tip_id) for each in page]
     assert found == [("loyalty", "a"), ("loyalty", "b"), ("room", "a"), ("room", "b")]
+
+
+async def test_who_moves_the_cursor_holds_up_nobody_who_finishes_an_event(
+    three: Store, bridge: Bridge, database_dsn: str
+) -> None:
+    """Such a row refers to the consumer's own, which PostgreSQL locks for it."""
+
+    async def unit() -> str:
+        mover, finisher = [await asyncpg.connect(database_dsn) for _ in range(2)]
+        try:
+            async with mover.transaction():
+                await mover.execute(queries.LOCK_CONSUMER, "room")
+                await finisher.execute("SET lock_timeout = '2s'")
+                return await finisher.execute(queries.FINISH_EVENTS, "room", ["a"])
+        finally:
+            await finisher.close()
+            await mover.close()
+
+    assert await bridge.run(unit) == "INSERT 0 1"
+    assert await pending(three, "room") == "bc"
 
 
 # ---- what the database refuses -----------------------------------------------------------------
