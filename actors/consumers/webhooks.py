@@ -59,7 +59,7 @@ SAVE_TIMEOUT_S: Final = 1.0
 
 UNREADABLE: Final = WebhookAnswer(error="the event cannot be read")
 """In place of an attempt: without its id no receiver could know the event again. It is a dead
-letter at once; an admin delivers it again when it can be read."""
+letter at once; once it can be read, a replay brings it."""
 
 
 def retry_in_s(attempts: int, chance: Chance) -> float | None:
