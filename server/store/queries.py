@@ -395,8 +395,11 @@ UPDATE event_consumers SET cursor = $2
 WHERE name = $1 AND $2 <= greatest(cursor, ({LAST_EVENT_SEQ}))
 RETURNING true"""
 
-LOWER_WEBHOOK_SINCE: Final = """
-UPDATE webhook_endpoints SET since = least(since, $2) WHERE endpoint_id = $1"""
+BEGIN_REPLAY: Final = """
+UPDATE webhook_endpoints SET since = least(since, $2), leased_by = NULL, leased_until = NULL
+WHERE endpoint_id = $1"""
+"""Whoever is delivering loses the lease: the cursor may be set to where it still stands, and must
+not be moved by what was sent before."""
 
 REDELIVER: Final = """
 UPDATE webhook_deliveries SET state = 'retrying', next_attempt_at = now(), delivered_at = NULL

@@ -298,7 +298,7 @@ async def _replay(connection: Connection, webhook_id: str, after: int) -> None:
             raise events_archived(archived, "after")
         if not await connection.fetchval(queries.REPLAY_WEBHOOK, consumer, after):
             raise Refused(ErrorCode.INVALID_FIELD, "after", "There is no such event yet.")
-        await connection.execute(queries.LOWER_WEBHOOK_SINCE, webhook_id, after)
+        await connection.execute(queries.BEGIN_REPLAY, webhook_id, after)
 
 
 async def _fetch(connection: Connection, query: str, *args: Any) -> list[asyncpg.Record]:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.consumers.outbox_watch import INTERVAL_S
@@ -500,6 +500,7 @@ def test_a_rest_is_bounded_and_grows_from_the_third_failure_on(failures: int, ra
 
 
 @pytest.mark.slow  # a hundred lives of a server
+@settings(deadline=None)  # of wall time, which is not what is tested
 @given(
     st.lists(st.sampled_from(["settle", "fail", "lose", "crash", "pause", "wait"]), max_size=25),
     st.integers(0, 2**32),

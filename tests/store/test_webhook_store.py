@@ -227,6 +227,21 @@ async def test_a_replay_brings_everything_again_and_settles_what_had_failed(hook
     assert (delivery.state, delivery.attempts) == (DeliveryState.DELIVERED, 2)
 
 
+async def test_a_replay_to_where_the_cursor_still_stands_is_one_all_the_same(
+    hooked: Store,
+) -> None:
+    """What was sent, and is not written down yet, must not undo it."""
+    await settle(hooked, "a", "b")
+    sent = await claimed(hooked)
+    await hooked.webhooks.replay(HOOK, sent.cursor)
+    assert not await hooked.webhooks.advance(HOOK, NODE, sent.cursor, sent.events[-1].seq)
+    assert not await hooked.webhooks.set_aside(
+        HOOK, NODE, sent.cursor, sent.events[0], FAILED, 10.0
+    )
+    again = await claimed(hooked)
+    assert (again.cursor, ids(again)) == (sent.cursor, ["a", "b"])
+
+
 async def test_a_replay_beyond_the_newest_event_is_refused(hooked: Store) -> None:
     newest = await hooked.feed.last_seq()
     await hooked.webhooks.replay(HOOK, newest)
