@@ -202,6 +202,15 @@ def new_letter(site: Site, tip_id: str) -> str:
     return str(letter["record_id"])
 
 
+def skip(site: Site, consumer: str, tip_id: str) -> None:
+    """As if the consumer could not take the tip's event."""
+    site.query(
+        "INSERT INTO skipped_events VALUES ($1, $2, 'a check') ON CONFLICT DO NOTHING",
+        consumer,
+        tip_id,
+    )
+
+
 def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str, Any]:
     """The server's own document, with ids and bodies of the demo as examples."""
     document = copy.deepcopy(site.document)
@@ -214,7 +223,7 @@ def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str,
         "account_id": f"model:{MODEL}" if role is Role.MODEL else f"user:{VIEWER}",
         "webhook_id": new_webhook(site),
         "seq": "1",
-        "consumer": "room",
+        "consumer": "loyalty",
     }
     place |= new_menu(site)
     if role in (Role.MODEL, Role.VIEWER):
@@ -236,6 +245,8 @@ def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str,
             del schema["properties"]["revokeTokens"]
         if "{record_id}" in name:
             ids["record_id"] = new_letter(site, tip_id)
+        if "{consumer}" in name:
+            skip(site, "loyalty", tip_id)
         for parameter in operation["parameters"]:
             if parameter["name"] in ids:
                 parameter["example"] = ids[parameter["name"]]
