@@ -7,12 +7,20 @@ import structlog
 import trio
 
 from actors.ports import RoomStore, StoreUnavailable
+from actors.runtime.moment import Chance
+from actors.target_step import AuditEntry, record_of
 from protocol.audit import AuditRecord, TargetRecord
 
 RETRY_S: Final = 1.0
 UNEXPECTED_TRIES: Final = 5
 """Of one write that fails for another reason than an absent database: then it is taken apart."""
 RECORDS_PER_WRITE_MAX: Final = 5_000
+
+WRITE_INTERVAL_S: Final = 0.05
+"""From the beginning of one write to that of the next, unless somebody waits for it: under load
+fewer and larger ones, which take a fraction of the work. What comes at rest is written at once."""
+RECORDS_PER_TURN: Final = 100
+"""Made in a row before the other tasks get their turn: about a millisecond."""
 
 _Write = tuple[Sequence[AuditRecord], Sequence[str]]
 
@@ -25,14 +33,18 @@ class AuditWriter:
     no new activation asks for audit.
     """
 
-    def __init__(self, store: RoomStore) -> None:
+    def __init__(self, store: RoomStore, chance: Chance) -> None:
         self._store = store
-        self._waiting: list[_Write] = []
+        self._chance = chance
+        self._waiting: list[tuple[Sequence[AuditEntry], Sequence[str]]] = []
         self._given = self._durable = 0
         """Writes since the start: all, and those that the database has."""
         self._set_aside = 0
         self._written = trio.lowlevel.ParkingLot()
         self._arrived = trio.Event()
+        self._flushes = 0
+        """Who waits in `flush`."""
+        self._wanted = trio.Event()
         self._log = structlog.get_logger("tiproom.audit")
 
     @property
@@ -45,16 +57,21 @@ class AuditWriter:
         """Records that the database would not take, since the start."""
         return self._set_aside
 
-    def write(self, records: Sequence[AuditRecord], finished: Sequence[str]) -> None:
+    def write(self, entries: Sequence[AuditEntry], finished: Sequence[str]) -> None:
         self._given += 1
-        self._waiting.append((records, finished))
+        self._waiting.append((entries, finished))
         self._arrived.set()
 
     async def flush(self) -> None:
         """Not for what is written meanwhile: under load that would never end."""
         target = self._given
-        while self._durable < target:
-            await self._written.park()
+        self._flushes += 1
+        self._wanted.set()
+        try:
+            while self._durable < target:
+                await self._written.park()
+        finally:
+            self._flushes -= 1
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled; `flush` first, or what waits is lost."""
@@ -63,22 +80,31 @@ class AuditWriter:
             await self._arrived.wait()
             self._arrived = trio.Event()
             while self._waiting:
+                began_s = trio.current_time()
                 await self._write_some()
+                if not self._flushes:
+                    self._wanted = trio.Event()
+                    with trio.move_on_at(began_s + WRITE_INTERVAL_S):
+                        await self._wanted.wait()
 
     async def _write_some(self) -> None:
         """One transaction with as much as waits, up to the bound; again and unchanged until it is
         durable, for it may have been all along."""
-        taken = 0
+        writes: list[_Write] = []
         records: list[AuditRecord] = []
         finished: list[str] = []
-        for some_records, some_finished in self._waiting:
-            if records and len(records) + len(some_records) > RECORDS_PER_WRITE_MAX:
+        for entries, some_finished in list(self._waiting):
+            if records and len(records) + len(entries) > RECORDS_PER_WRITE_MAX:
                 break
-            records += some_records
+            made = [record_of(entry, self._chance) for entry in entries]
+            writes.append((made, some_finished))
             finished += some_finished
-            taken += 1
+            if len(records) // RECORDS_PER_TURN < (len(records) + len(made)) // RECORDS_PER_TURN:
+                await trio.lowlevel.checkpoint()
+            records += made
         if not await self._append(records, finished, UNEXPECTED_TRIES):
-            await self._write_apart(self._waiting[:taken])
+            await self._write_apart(writes)
+        taken = len(writes)
         del self._waiting[:taken]
         self._durable += taken
         self._written.unpark_all()

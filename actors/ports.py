@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from actors.target_step import AuditEntry
 from actors.transfers import HeldTokens, Outcome, Transfer
 from protocol.audit import AuditRecord, TargetRecord
 from protocol.devices import DeviceOverride
@@ -167,7 +168,7 @@ class RoomStore(Protocol):
 class AuditLog(Protocol):
     """Where a room writes its audit without waiting: buffered, in bulk, in order."""
 
-    def write(self, records: Sequence[AuditRecord], finished: Sequence[str]) -> None:
+    def write(self, entries: Sequence[AuditEntry], finished: Sequence[str]) -> None:
         """Never waits. What is given in one call becomes durable in one transaction."""
         ...
 
@@ -226,7 +227,8 @@ class MemberStore(Protocol):
 
 class Delivery(Protocol):
     """A room's way to its members' sockets. Nothing here waits, nothing here fails: a member who
-    is gone or too slow is the sockets' business and comes back as a Leave."""
+    is gone or too slow is the sockets' business and comes back as a Leave. What is sent and
+    broadcast leaves with the next `flush`; a stop leaves at once."""
 
     def admit(self, room_id: str, session_id: SessionId) -> None:
         """From now on this session gets the room's events."""
@@ -238,6 +240,10 @@ class Delivery(Protocol):
 
     def broadcast(self, room_id: str, event: RoomEvent) -> None:
         """To every admitted session of the room, encoded once."""
+        ...
+
+    def flush(self) -> None:
+        """The end of a turn: what was said in it is written, together."""
         ...
 
     def close(self, session_id: SessionId, code: CloseCode) -> None:

@@ -32,13 +32,12 @@ from protocol.lovense import ReportedSettings, ReportedToy
 from protocol.tip_activated import LovenseMode
 from server.auth import Role
 
-LEVEL_S: Final = 0.1
+LEVEL_S: Final = 0.02
 """How long a model's only level plays: her toy is free again as soon as it can be."""
 
 _JOINS_AT_ONCE: Final = 64
 _JOIN_TIMEOUT_S: Final = 120.0
 _CONNECT_REF: Final = 1
-_TOY: Final = ReportedToy(id="t1", name="lush", toy_type="lush", status="on", battery=90)
 _SETTINGS: Final = ReportedSettings(
     levels={"level1": {"min": 1, "max": "infinity", "time": LEVEL_S, "vLevel": 10}}
 )
@@ -140,11 +139,12 @@ class Pages:
         self._members[number] = member
         assert snapshot.room.broadcast_id is not None, "every room was set on air"
         self.broadcasts[page.room_id] = snapshot.room.broadcast_id
+        toy = ReportedToy(id=f"t{number}", name="lush", toy_type="lush", status="on", battery=90)
         if page.role is Role.MODEL:
             self.ask(number, lambda ref: ReportSettings(ref, _SETTINGS), _nothing_more)
-            self.ask(number, lambda ref: ReportToys(ref, (_TOY,)), self._on_ready)
+            self.ask(number, lambda ref: ReportToys(ref, (toy,)), self._on_ready)
         elif page.feels_all_tips:
-            self.ask(number, lambda ref: ReportToys(ref, (_TOY,)), _nothing_more)
+            self.ask(number, lambda ref: ReportToys(ref, (toy,)), _nothing_more)
             self.ask(number, lambda ref: SetPreferences(ref, feel_all_tips=True), self._on_ready)
         else:
             self._on_ready(0)

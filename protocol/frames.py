@@ -491,6 +491,15 @@ class ModelToysChanged(_Server, frozen=True, tag="modelToysChanged"):
     levels: tuple[Level, ...]
 
 
+class Gap(_Server, frozen=True, tag="gap"):
+    """To a member who reads too slowly: what was left out since the last of these. `sampled`: chat
+    that is lost to this member; `latest_only`: states that newer ones replaced before they left, so
+    that nothing is missing."""
+
+    sampled: int
+    latest_only: int
+
+
 OwnFrame = (
     Snapshot
     | SelfChanged
@@ -500,6 +509,7 @@ OwnFrame = (
     | ActivationChanged
     | ModelToysChanged
     | DeviceWarning
+    | Gap
 )
 ModelFrame = ToyTestCommand
 """No `OwnFrame`: what may go to any member's socket cannot be one."""

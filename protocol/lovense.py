@@ -11,6 +11,7 @@ the shapes as pages report them, `read_toys` and `read_level_map` make them stri
 
 import math
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -21,6 +22,8 @@ from protocol.tip_activated import AMOUNT_MAX, NO_NUL_PATTERN, LovenseMode
 from protocol.vibration import DURATION_S_MAX, STRENGTH_MAX, Vibration, VibrationType
 
 TOYS_MAX: Final = 16
+REMEMBERED_MAX: Final = 4096
+"""Toys, and calls on them, that need not be worked out again."""
 LEVELS_MAX: Final = 64
 
 FIELDS_MAX: Final = 32
@@ -394,16 +397,40 @@ def viewer_call(vibration: Vibration, toys: tuple[Toy, ...]) -> Fitted:
     first that may. What some toy's owner has limited is limited for all that the call reaches. A
     preset has no strength: where there is a limit, a level stands in for it.
     """
+    return _call_within(vibration, _reach(toys))
+
+
+class _Reach(msgspec.Struct, frozen=True):
+    """What a call on some toys can do. `only`: the one toy that it names."""
+
+    functions: tuple[str, ...]
+    max_strength: int
+    limited: bool
+    only: str | None
+
+
+@lru_cache(REMEMBERED_MAX)
+def _reach(toys: tuple[Toy, ...]) -> _Reach:
     reached = [toy for toy in toys if toy.connected]
     usable = [toy for toy in reached if toy.usable]
     alone = len(usable) < len(reached)
     if alone:
         reached = usable[:1]
-    functions = _allowed_functions(reached)
     max_strength = min((toy.max_strength for toy in reached), default=0)
-    limited = max_strength < STRENGTH_MAX or any(toy.limited for toy in reached)
+    return _Reach(
+        _allowed_functions(reached),
+        max_strength,
+        max_strength < STRENGTH_MAX or any(toy.limited for toy in reached),
+        reached[0].toy_id if alone and reached else None,
+    )
+
+
+@lru_cache(REMEMBERED_MAX)
+def _call_within(vibration: Vibration, reach: _Reach) -> Fitted:
+    """Remembered: one tip is the same call for nearly all who feel it."""
+    functions, max_strength, limited = reach.functions, reach.max_strength, reach.limited
     time = max(float(vibration.duration_sec), VENDOR_SECONDS_MIN)
-    only = {"toyId": reached[0].toy_id} if alone and reached else {}
+    only = {} if reach.only is None else {"toyId": reach.only}
     arguments: dict[str, Any]
     difference = 0
     if not functions or not any(capped_strength(STRENGTH_MAX, max_strength, f) for f in functions):
@@ -434,7 +461,7 @@ def viewer_call(vibration: Vibration, toys: tuple[Toy, ...]) -> Fitted:
     return Fitted(call, fit, seconds=time)
 
 
-def _allowed_functions(toys: list[Toy]) -> list[str]:
+def _allowed_functions(toys: list[Toy]) -> tuple[str, ...]:
     """What some toy can do and none of them must not."""
     can: set[str] = set()
     must_not: set[str] = set()
@@ -443,7 +470,7 @@ def _allowed_functions(toys: list[Toy]) -> list[str]:
         can |= may
         if toy.limited:
             must_not |= set(RANGE_MAX) - may
-    return [name for name in RANGE_MAX if name in can - must_not]
+    return tuple(name for name in RANGE_MAX if name in can - must_not)
 
 
 VIEWER_STOP: Final = VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))

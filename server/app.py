@@ -132,9 +132,9 @@ async def _serve(
     revocations = Revocations(await store.revocations.load_all())
     authority = Authority(_token_secret(settings), revocations=revocations)
     platform_settings = await store.settings.load_platform_settings()
-    fan_out = FanOut()
+    fan_out, chance = FanOut(), Chance()
     book = MemberBook()
-    audit = AuditWriter(store.rooms)
+    audit = AuditWriter(store.rooms, chance)
     await store.devices.forget_connections()
     devices = DeviceWriter(store.devices)
     loyalty = LoyaltyConsumer(store.loyalty)
@@ -146,7 +146,7 @@ async def _serve(
         audit,
         devices,
         ledger,
-        Chance(),
+        chance,
         model_share_percent=settings.model_share_percent,
         tip_bonus_percent=settings.tip_bonus_percent,
     )

@@ -185,13 +185,21 @@ class RoomActor:
                 self._was_up = True
                 task_status.started()
             while not self.mailbox.closed:
-                message = await self.mailbox.get(room.next_due_s(state, self._context()))
-                self._step(state, message if message is not None else _Due())
+                self._step(state, await self._next_message(state) or _Due())
         except Exception as crash:
             if risen is not None:  # else what an earlier life left still holds
                 self._kept = room.keep(risen)
             return crash
         return None
+
+    async def _next_message(self, state: RoomState) -> RoomMessage | None:
+        """What members are due leaves at the end of a turn: when there is nothing more to read, or
+        when others get theirs. None: something falls due."""
+        if self.mailbox.pauses:
+            self._ports.delivery.flush()
+        if len(self.mailbox):
+            return await self.mailbox.get()
+        return await self.mailbox.get(room.next_due_s(state, self._context()))
 
     async def _load(self) -> RoomRecord:
         """The room as the database has it. Raises RoomUnknown, StoreUnavailable."""
@@ -250,6 +258,7 @@ class RoomActor:
 
     async def _recover(self, crash: Exception) -> None:
         """Make ready for the next life, or close the room for good."""
+        self._ports.delivery.flush()
         self.last_error = type(crash).__name__
         self._log.error("room_crashed", restarts=self.restarts, exc_info=crash)
         if self._budget.spend(trio.current_time()):
@@ -267,6 +276,7 @@ class RoomActor:
             self._exit(session_id)
         while (message := self.mailbox.get_nowait()) is not None:
             self._refuse(message)
+        self._ports.delivery.flush()
 
     def _exit(self, session_id: SessionId) -> None:
         self._entered.discard(session_id)
@@ -289,8 +299,8 @@ class RoomActor:
                     ports.delivery.send(session_id, test)
                 case Publish(event):
                     ports.delivery.broadcast(self.room_id, event)
-                case WriteAudit(records, finished):
-                    ports.audit.write(records, finished)
+                case WriteAudit(entries, finished):
+                    ports.audit.write(entries, finished)
                 case PostTransfer():
                     self._post(effect)
                 case Answer(reply_to, result):
@@ -381,6 +391,7 @@ class RoomActor:
         except MailboxClosed:
             self._log.warning("answer_after_end", message=type(message).__name__)
             self._refuse(message)
+            self._ports.delivery.flush()
 
 
 class _LedgerInbox:

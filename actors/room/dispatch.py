@@ -12,7 +12,7 @@ from actors.room import slot
 from actors.room.effects import Effect, Send, WriteAudit
 from actors.room.slot import ANSWER_TIMEOUT_S
 from actors.room.state import Context, Outstanding, Playing, RoomState
-from actors.room.target_audit import close_command, drop_target, target_record
+from actors.room.target_audit import close_command, drop_target, target_step
 from protocol import frames
 from protocol.audit import Reason, TargetState
 from protocol.lovense import NOT_RUN_CODES, Fitted, model_call, viewer_call
@@ -53,7 +53,7 @@ def send(
         duration_sec=outstanding.vibration.duration_sec,
         expires_at=ctx.now.epoch_ms + int(ANSWER_TIMEOUT_S * 1000),
     )
-    record = target_record(
+    step = target_step(
         ctx,
         outstanding.activation,
         outstanding.target,
@@ -61,7 +61,7 @@ def send(
         TargetState.SENT,
         fitted=fitted,
     )
-    return [Send(session_id, command), WriteAudit((record,), ())]
+    return [Send(session_id, command), WriteAudit((step,), ())]
 
 
 def _call_for(state: RoomState, outstanding: Outstanding) -> tuple[int | None, Fitted]:
@@ -145,13 +145,28 @@ def _answered_by(state: RoomState, session_id: int, command_id: str) -> Outstand
 def run_deadlines(state: RoomState, ctx: Context) -> list[Effect]:
     """Time out, or try again, each command that is due."""
     effects: list[Effect] = []
-    while state.deadlines and state.deadlines[0][0] <= ctx.now.clock_s:
-        deadline_s, command_id = heappop(state.deadlines)
-        each = state.outstanding.get(command_id)
-        if each is None or each.deadline_s != deadline_s:
-            continue  # the command is over, or its deadline was moved
+    while (each := _most_urgent(state)) is not None and each.deadline_s <= ctx.now.clock_s:
+        heappop(state.deadlines)
         effects += (_try_again if each.resting else _time_out)(state, ctx, each)
     return effects
+
+
+def next_deadline_s(state: RoomState) -> float:
+    """When `run_deadlines` has something to do again (trio's clock)."""
+    urgent = _most_urgent(state)
+    return float("inf") if urgent is None else urgent.deadline_s
+
+
+def _most_urgent(state: RoomState) -> Outstanding | None:
+    """Forgets deadlines of commands that are over, and those that were moved: a room that woke
+    for each would wake twice for every command, for nothing."""
+    while state.deadlines:
+        deadline_s, command_id = state.deadlines[0]
+        each = state.outstanding.get(command_id)
+        if each is not None and each.deadline_s == deadline_s:
+            return each
+        heappop(state.deadlines)
+    return None
 
 
 def _set_deadline(state: RoomState, outstanding: Outstanding, deadline_s: float) -> None:
@@ -164,8 +179,8 @@ def _time_out(
 ) -> list[Effect]:
     target, attempt = outstanding.target, outstanding.attempt
     timeout = TargetState.TIMEOUT
-    record = target_record(ctx, outstanding.activation, target, attempt, timeout, reason)
-    effects: list[Effect] = [WriteAudit((record,), ())]
+    step = target_step(ctx, outstanding.activation, target, attempt, timeout, reason)
+    effects: list[Effect] = [WriteAudit((step,), ())]
     if attempt >= ATTEMPTS_MAX:
         return effects + close_command(state, ctx, outstanding, TargetState.DEAD, reason)
     outstanding.resting = True

@@ -7,8 +7,8 @@ import msgspec
 
 from actors.ports import Broadcast, DevicesSeen, ModelSessionId, SessionId
 from actors.room.messages import Asker, ReplyTo
+from actors.target_step import AuditEntry
 from actors.transfers import Transfer
-from protocol.audit import AuditRecord
 from protocol.errors import CloseCode
 from protocol.frames import Error, ModelFrame, Ok, OwnFrame, RoomEvent
 from protocol.gating import Preferences
@@ -64,7 +64,7 @@ class PostTransfer(_Effect, frozen=True):
 class WriteAudit(_Effect, frozen=True):
     """`finished`: tips that need nothing more of this room, ever."""
 
-    records: tuple[AuditRecord, ...]
+    entries: tuple[AuditEntry, ...]
     finished: tuple[str, ...]
 
 

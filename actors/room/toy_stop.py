@@ -24,11 +24,10 @@ def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
         call = model_stop_call(page.integration, page.level_map, state.model_display_name)
         effects.append(Send(page.session_id, frames.ToysStopped(call)))
         stopped = call is not None
+    to_viewers = frames.ToysStopped(VIEWER_STOP)  # one for all, encoded once
     for viewer in state.viewers.values():
         effects += [
-            Send(each.session_id, frames.ToysStopped(VIEWER_STOP))
-            for each in viewer.sessions.values()
-            if each.had_toys
+            Send(each.session_id, to_viewers) for each in viewer.sessions.values() if each.had_toys
         ]
     for outstanding in list(state.outstanding.values()):
         effects += close_command(state, ctx, outstanding, TargetState.FAILED, Reason.STOPPED)

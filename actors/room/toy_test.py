@@ -14,8 +14,8 @@ from actors.room.effects import Effect, SendToModel, WriteAudit
 from actors.room.messages import Asker
 from actors.room.slot import ANSWER_TIMEOUT_S
 from actors.room.state import Context, RoomState, RunningTest
-from actors.room.target_audit import fit_of
 from actors.room.tips import reply
+from actors.target_step import fit_of
 from protocol import frames
 from protocol.audit import Reason, TargetState, ToyTestRecord
 from protocol.errors import ErrorCode, Refusal

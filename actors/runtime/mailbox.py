@@ -1,6 +1,7 @@
 """A bounded mailbox: one reader, many writers, none of whom waits."""
 
 from collections import deque
+from math import inf
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -8,9 +9,9 @@ import trio
 
 M = TypeVar("M")
 
-MESSAGES_PER_TURN_MAX: Final = 32
-"""Read in a row before the other tasks get their turn: few enough to keep sockets moving, enough
-to make the turn's cost small."""
+MESSAGES_PER_TURN_MAX: Final = 128
+"""Read in a row before the other tasks get their turn: two or three milliseconds of a room. With
+fewer, a thousand answers that come at once wait longer in the mailbox than they take."""
 
 
 class MailboxFull(Exception):
@@ -64,13 +65,21 @@ class Mailbox(Generic[M]):
         self._urgent.append((trio.current_time(), message))
         self._lot.unpark()
 
-    async def get(self, deadline: float = float("inf")) -> M | None:
+    @property
+    def pauses(self) -> bool:
+        """Whether other tasks get their turn with the next `get`."""
+        return len(self) == 0 or self._read_in_a_row >= MESSAGES_PER_TURN_MAX
+
+    async def get(self, deadline: float = inf) -> M | None:
         """The next message; waits for it. None when `deadline` (trio's clock) comes first or the
-        mailbox was closed and is empty."""
+        mailbox was closed and is empty. While a message is there `deadline` does not matter."""
         if len(self) == 0 and not self._closed:
             self._read_in_a_row = 0
-            with trio.move_on_at(deadline):
-                await self._lot.park()
+            if deadline == inf:
+                await self._lot.park()  # without a timer, which costs as much again
+            else:
+                with trio.move_on_at(deadline):
+                    await self._lot.park()
         elif self._read_in_a_row >= MESSAGES_PER_TURN_MAX:
             self._read_in_a_row = 0
             await trio.lowlevel.checkpoint()

@@ -12,6 +12,7 @@ import trio
 from actors.ports import RoomRef, SessionId, ViewerRecord
 from actors.room.messages import Join, Leave, MemberFrame
 from actors.room.whereabouts import Arrival, Whereabouts
+from actors.runtime.mailbox import Mailbox
 from bench.peers import FELT_BY, announce
 from protocol.frames import Command, Ok, Tip, TipNotice
 from protocol.gating import Preferences
@@ -30,6 +31,8 @@ FIRST_OFFSET: Final = 1 << 16
 EXPIRES_AT: Final = 4_102_444_800_000
 """In the year 2100."""
 
+MAILBOX_LIMIT: Final = 65_536
+
 _LIMITS: Final = SocketLimits(connections_max=65_536, frames_per_s=1e6, frames_burst=10**6)
 """No limit is what is measured."""
 
@@ -39,6 +42,7 @@ class OpenDoor:
 
     def __init__(self, fan_out: FanOut) -> None:
         self._fan_out = fan_out
+        self._mailbox: Mailbox[Any] = Mailbox(MAILBOX_LIMIT)
         self._felt: list[SessionId] = []
         self._offset = FIRST_OFFSET
 
@@ -50,6 +54,18 @@ class OpenDoor:
         return self
 
     def tell(self, message: Any) -> None:
+        self._mailbox.put(message)
+
+    tell_always = tell_first = tell
+
+    async def run(self) -> None:
+        """As a room's actor does: what it says in a turn leaves at the turn's end."""
+        while True:
+            if self._mailbox.pauses:
+                self._fan_out.flush()
+            self._take(await self._mailbox.get())
+
+    def _take(self, message: Any) -> None:
         match message:
             case Join(session_id=session_id, ref=ref):
                 assert ref is not None
@@ -66,8 +82,6 @@ class OpenDoor:
                 pass  # the fan-out knows by itself
             case _:
                 raise AssertionError(f"nobody here sends {message!r}")
-
-    tell_always = tell_first = tell
 
     async def load_viewer(self, _user_id: str, /) -> ViewerRecord:
         await trio.lowlevel.checkpoint()
@@ -120,6 +134,7 @@ async def main() -> None:
                 delivery=fan_out,
             )
         )
+        nursery.start_soon(door.run)
         announce(server.port)
         await trio.to_thread.run_sync(sys.stdin.buffer.read)
         nursery.cancel_scope.cancel()

@@ -31,6 +31,14 @@ class Metrics(Collector):
         yield _gauge("outbox_bytes", "Waiting in all outboxes", sockets.backlog_bytes)
         yield _counter("frames_sent", "Frames given to outboxes", sockets.frames_sent)
         yield _counter("bytes_sent", "Bytes given to outboxes", sockets.bytes_sent)
+        left_out = CounterMetricFamily(
+            "tiproom_frames_left_out",
+            "Frames that never left for a member who was too slow, by delivery class",
+            labels=["class"],
+        )
+        for delivery_class, count in sockets.left_out.items():
+            left_out.add_metric([delivery_class], count)
+        yield left_out
         closes = CounterMetricFamily(
             "tiproom_closes", "Sessions ended, by close code", labels=["code"]
         )

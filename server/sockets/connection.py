@@ -3,14 +3,16 @@
 import math
 import socket
 import struct
+from collections import Counter
 from typing import Final
 
 import trio
 
 from actors.ports import SessionId
 from protocol.codec import Codec
+from protocol.delivery import DeliveryClass
 from protocol.errors import CLOSES, CloseCode
-from protocol.frames import ServerFrame
+from protocol.frames import Gap, ServerFrame
 from server.sockets.framing import close_frame, message_frame
 from server.sockets.limits import SocketLimits
 from server.sockets.outbox import Outbox
@@ -43,10 +45,18 @@ class Connection:
         "stream",
     )
 
-    def __init__(self, session_id: SessionId, sock: socket.socket, limits: SocketLimits) -> None:
-        """`sock`: connected and non-blocking; owned from now on."""
+    def __init__(
+        self,
+        session_id: SessionId,
+        sock: socket.socket,
+        limits: SocketLimits,
+        left_out: Counter[DeliveryClass],
+    ) -> None:
+        """`sock`: connected and non-blocking; owned from now on. `left_out`: see Outbox."""
         self.session_id = session_id
-        self.outbox = Outbox(sock, limits.outbox_bytes_max, self)
+        self.outbox = Outbox(
+            sock, limits.outbox_bytes_max, limits.sampled_bytes_max, self, left_out
+        )
         self.stream = OutboxStream(sock, self.outbox, self._heard)
         self.codec: Codec | None = None
         """Set by the handshake; before it nothing of ours may be sent."""
@@ -77,12 +87,9 @@ class Connection:
         self._deadline_code = code
         self._nursery.cancel_scope.deadline = deadline_s
 
-    def send(self, frame: ServerFrame) -> int:
-        """Encode and send to this member alone. Returns the bytes of the frame."""
-        assert self.codec is not None, "sent before the handshake was done"
-        data = message_frame(self.codec, self.codec.encode(frame))
-        self.outbox.send(data)
-        return len(data)
+    def send(self, frame: ServerFrame) -> None:
+        """Encode and send to this member alone, now."""
+        self.outbox.send(self._framed(frame))
 
     def close(self, code: int) -> None:
         """Send what is due, then the close frame, then nothing more."""
@@ -159,6 +166,13 @@ class Connection:
 
     def overflowed(self) -> None:
         self.close(CloseCode.SLOW_CONSUMER)
+
+    def gap_frame(self, sampled: int, latest_only: int) -> bytes:
+        return self._framed(Gap(sampled, latest_only))
+
+    def _framed(self, frame: ServerFrame) -> bytes:
+        assert self.codec is not None, "sent before the handshake was done"
+        return message_frame(self.codec, self.codec.encode(frame))
 
     def _heard(self) -> None:
         self.last_heard_s = trio.current_time()

@@ -1,25 +1,41 @@
 """Fan-out: a room's way to its members' sockets (`actors.ports.Delivery`).
 
-`broadcast` is the hot path of the server: one encoding and one framing for each encoding in use,
-then one direct send for each member, nothing else.
+What a room says in one turn is gathered and leaves at its end, with `flush`: one write for each
+member, whatever it consists of. `flush` is the hot path of the server.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import count
+from typing import Final, NoReturn
 
 import msgspec
+import trio
 
 from actors.ports import SessionId
 from protocol.codec import Codec
+from protocol.delivery import DeliveryClass, delivery_of
 from protocol.errors import CloseCode
-from protocol.frames import Error, ModelFrame, Ok, OwnFrame, RoomEvent
+from protocol.frames import (
+    Error,
+    ModelFrame,
+    Ok,
+    OwnFrame,
+    RoomEvent,
+    Snapshot,
+    ToysStopped,
+)
+from server.sockets.audience import Audience
 from server.sockets.connection import Connection
 from server.sockets.framing import message_frame
 from server.sockets.outbox import Outbox
 
-Audience = dict[Codec, dict[SessionId, Outbox]]
-"""The admitted sessions of one room, by encoding."""
+MEMBERS_AT_ONCE: Final = 256
+"""Written to in a row: about 3 ms, after which other tasks, a stop among them, get their turn. What
+the room says until all members are through leaves with the next write: so events are joined under
+load, and none ever waits at rest."""
+GATHERED_MAX: Final = 256
+"""Events of one room; about as many bytes as one write carries."""
 
 
 class FanOutStatistics(msgspec.Struct, frozen=True, rename="camel"):
@@ -31,6 +47,8 @@ class FanOutStatistics(msgspec.Struct, frozen=True, rename="camel"):
     frames_sent: int
     """Given to outboxes, one for each member."""
     bytes_sent: int
+    left_out: dict[DeliveryClass, int]
+    """Of them, those that never left: the member was too slow."""
     slow_closed: int
     closes: dict[int, int]
     """Ended sessions by close code."""
@@ -40,11 +58,20 @@ class FanOut:
     """Nothing here waits or fails. A session that is unknown has just gone: its Leave is on the
     way to the room, and what the room still sends it is dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, members_at_once: int = MEMBERS_AT_ONCE) -> None:
+        self.left_out: Counter[DeliveryClass] = Counter()
+        """Shared with the outboxes, which count."""
+        self._members_at_once = members_at_once
         self._ids = count(1)
         self._sessions: dict[SessionId, Connection] = {}
         self._audiences: dict[str, Audience] = {}
         self._room_of: dict[SessionId, str] = {}
+        self._own_due: list[Outbox] = []
+        self._rooms_due: dict[Audience, None] = {}
+        self._begun: deque[Audience] = deque()
+        """Those with more members than one turn is for."""
+        self._lot = trio.lowlevel.ParkingLot()
+        self._last_encoded: tuple[object, Codec | None, bytes] = (None, None, b"")
         self._closes: Counter[int] = Counter()
         self.frames_sent = 0
         self.bytes_sent = 0
@@ -58,26 +85,48 @@ class FanOut:
             return
         self._dismiss(session_id)
         self._room_of[session_id] = room_id
-        audience = self._audiences.setdefault(room_id, {})
-        audience.setdefault(connection.codec, {})[session_id] = connection.outbox
+        audience = self._audiences.setdefault(room_id, Audience())
+        self._seal(audience)
+        audience.admit(session_id, connection.codec, connection.outbox)
 
     def send(self, session_id: SessionId, frame: OwnFrame | ModelFrame | Ok | Error) -> None:
         connection = self._sessions.get(session_id)
-        if connection is not None:
-            self.frames_sent += 1
-            self.bytes_sent += connection.send(frame)
+        if connection is None or connection.codec is None:
+            return
+        data = self._encoded(connection.codec, frame)
+        self.frames_sent += 1
+        self.bytes_sent += len(data)
+        if isinstance(frame, ToysStopped):
+            connection.outbox.send_stop(data)
+            return
+        if isinstance(frame, Snapshot):
+            self._complete(session_id)
+        if connection.outbox.gather(delivery_of(frame), data):
+            self._own_due.append(connection.outbox)
 
     def broadcast(self, room_id: str, event: RoomEvent) -> None:
-        for codec, outboxes in self._audiences.get(room_id, {}).items():
-            frame = message_frame(codec, codec.encode(event))
-            for outbox in outboxes.values():
-                outbox.send(frame)
-            self.frames_sent += len(outboxes)
-            self.bytes_sent += len(frame) * len(outboxes)
+        audience = self._audiences.get(room_id)
+        if audience is not None:
+            self._rooms_due[audience] = None
+            if audience.gather(event) >= GATHERED_MAX:
+                self._seal(audience)
+                self._write_portion(audience)
+
+    def flush(self) -> None:
+        """Write all that was gathered: own frames first, for a command must not wait for what a
+        thousand others are told."""
+        own_due, self._own_due = self._own_due, []
+        for outbox in own_due:
+            outbox.flush()
+        rooms_due, self._rooms_due = self._rooms_due, {}
+        for audience in rooms_due:
+            if not audience.unwritten:
+                self._write_portion(audience)
 
     def close(self, session_id: SessionId, code: CloseCode) -> None:
         connection = self._sessions.get(session_id)
         if connection is not None:
+            self._complete(session_id)
             connection.close(code)
 
     # ---- for connections -----------------------------------------------------------------
@@ -99,6 +148,49 @@ class FanOut:
         if connection.close_code is not None:
             self._closes[connection.close_code] += 1
 
+    # ---- what one turn is too short for ----------------------------------------------------
+
+    async def run(self) -> NoReturn:
+        """Write to rooms with many members in portions, one room after the other; until
+        cancelled."""
+        while True:
+            if self._begun:
+                self._write_portion(self._begun.popleft())
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._lot.park()
+
+    def _write_portion(self, audience: Audience) -> None:
+        """The next members; when all are through, what has been gathered since."""
+        if not audience.unwritten:
+            self._seal(audience)
+        audience.write_some(self._members_at_once)
+        if (audience.unwritten or audience.gathered) and audience not in self._begun:
+            self._begun.append(audience)
+            self._lot.unpark()
+
+    def _complete(self, session_id: SessionId) -> None:
+        """What comes next to this session comes after the events of its room until now."""
+        room_id = self._room_of.get(session_id)
+        if room_id is not None:
+            audience = self._audiences[room_id]
+            self._seal(audience)
+            while audience.unwritten:
+                audience.write_some(self._members_at_once)
+
+    def _seal(self, audience: Audience) -> None:
+        frames_sent, bytes_sent = audience.seal()
+        self.frames_sent += frames_sent
+        self.bytes_sent += bytes_sent
+
+    def _encoded(self, codec: Codec, frame: OwnFrame | ModelFrame | Ok | Error) -> bytes:
+        """A stop is one frame that goes to a thousand members: encoded once."""
+        last_frame, last_codec, data = self._last_encoded
+        if last_frame is not frame or last_codec is not codec:
+            data = message_frame(codec, codec.encode(frame))
+            self._last_encoded = (frame, codec, data)
+        return data
+
     # ---- for heartbeats and metrics ------------------------------------------------------
 
     def __iter__(self) -> Iterator[Connection]:
@@ -114,7 +206,7 @@ class FanOut:
 
     def admitted(self, room_id: str) -> int:
         """How many sessions get the room's events."""
-        return sum(len(outboxes) for outboxes in self._audiences.get(room_id, {}).values())
+        return len(self._audiences.get(room_id, ()))
 
     def statistics(self) -> FanOutStatistics:
         """Costs one pass over all sessions: for a scrape, not for a loop."""
@@ -123,6 +215,7 @@ class FanOut:
             backlog_bytes=sum(one.outbox.backlog_bytes for one in self._sessions.values()),
             frames_sent=self.frames_sent,
             bytes_sent=self.bytes_sent,
+            left_out={each: self.left_out[each] for each in DeliveryClass},
             slow_closed=self.slow_closed,
             closes=dict(self._closes),
         )
@@ -132,9 +225,6 @@ class FanOut:
         if room_id is None:
             return
         audience = self._audiences[room_id]
-        for codec, outboxes in list(audience.items()):
-            outboxes.pop(session_id, None)
-            if not outboxes:
-                del audience[codec]
-        if not audience:
+        audience.dismiss(session_id)
+        if not len(audience):
             del self._audiences[room_id]

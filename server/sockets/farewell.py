@@ -2,9 +2,11 @@
 one moment: the close frame says to each member when."""
 
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 from actors.ports import SessionId
+from protocol.delivery import DeliveryClass
 from protocol.errors import CLOSES, CloseCode
 from protocol.reconnect import close_reason
 from server.sockets.connection import Connection
@@ -23,10 +25,11 @@ class MemberConnection(Connection):
         session_id: SessionId,
         sock: socket.socket,
         limits: SocketLimits,
+        left_out: Counter[DeliveryClass],
         address: str,
         come_back_in_s: Callable[[CloseCode], float | None],
     ) -> None:
-        super().__init__(session_id, sock, limits)
+        super().__init__(session_id, sock, limits, left_out)
         self.address = address
         self._come_back_in_s = come_back_in_s
 

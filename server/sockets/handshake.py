@@ -48,6 +48,7 @@ async def shake_hands(
             await request.reject(status, extra_headers=headers, body=text.encode())
             return None
         case Admission(room_id, codec):
+            connection.stream.begin_frames(limits.message_bytes_max)
             socket = await request.accept(subprotocol=codec.subprotocol)
             connection.codec = codec
             return socket, room_id

@@ -41,8 +41,10 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     receive_bytes: int = 4 * 1024
     """One read; large enough for nearly every frame of a client."""
     outbox_bytes_max: int = 1024 * 1024
-    """Waiting for one member beyond what the kernel took; above it SLOW_CONSUMER. Must be larger
-    than the largest frame, the snapshot."""
+    """Waiting for one member beyond what the kernel took, of what is never dropped; above it
+    SLOW_CONSUMER. Must be larger than the largest frame, the snapshot."""
+    sampled_bytes_max: int = 64 * 1024
+    """Waiting for one member, of all kinds; above it chat is left out. About a second of it."""
     kernel_unsent_bytes_max: int = 16 * 1024
     """TCP_NOTSENT_LOWAT: what a slow member owes waits in the outbox, where it is counted, and
     not in megabytes of socket buffer."""

@@ -96,6 +96,7 @@ class SocketServer:
             with self._serving:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(ports.heartbeats.turn)
+                    nursery.start_soon(ports.delivery.run)
                     with self._accepting:
                         async with trio.open_nursery() as accepting:
                             for listening in self._listening:
@@ -150,8 +151,15 @@ class SocketServer:
             self._refuse(sock, nursery)
             return
         _tune(sock, self._limits)
-        session_id = ports.delivery.next_session_id()
-        connection = MemberConnection(session_id, sock, self._limits, address, self._come_back_in_s)
+        delivery = ports.delivery
+        connection = MemberConnection(
+            delivery.next_session_id(),
+            sock,
+            self._limits,
+            delivery.left_out,
+            address,
+            self._come_back_in_s,
+        )
         self._connections.add(connection)
         self._per_address[address] += 1
         nursery.start_soon(self._serve_one, connection, ports, origins)

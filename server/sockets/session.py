@@ -171,7 +171,8 @@ class Session:
 
     async def _next_frame(self) -> ClientFrame | None:
         """None: what came was refused and answered."""
-        message = await self._socket.get_message()
+        stream, limits = self._connection.stream, self._ports.limits
+        message = await stream.next_message(self._socket, limits.receive_bytes)
         now_s = trio.current_time()
         frame, refusal = self._decode(message)
         # Stop overtakes every limit but its own, which keeps stops from being a way to flood.
@@ -363,7 +364,7 @@ class Session:
             await self._to_room(lambda room: room.tell(changed))
         self._identity = new
         self._close_when_expired()
-        self._ports.delivery.send(self._connection.session_id, Ok(frame.ref))
+        self._connection.send(Ok(frame.ref))
 
     async def _to_room(self, put: Callable[[RoomRef], None]) -> None:
         """Raises Refused with ROOM_BUSY. A room that was put away is opened and joined anew,
@@ -397,7 +398,7 @@ class Session:
             field=refusal.field,
             retry_after_s=refusal.retry_after_s,
         )
-        self._ports.delivery.send(self._connection.session_id, answer)
+        self._connection.send(answer)
 
     def _count_refusal(self, now_s: float) -> None:
         if self._flood.refused(now_s):

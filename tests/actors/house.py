@@ -114,7 +114,8 @@ async def open_house(
     """A process; it ends as a killed one does: at once, and with all that it had not stored."""
     database = database or Database([record()], {"ann": 1_000, "bob": 1_000})
     sockets = sockets or Sockets()
-    audit = audit_type(database)
+    chance = Chance(random.Random(seed), utc_now)
+    audit = audit_type(database, chance)
     devices = DeviceWriter(database)
     loyalty = LoyaltyConsumer(database)
     ledger = ledger_type(database, [loyalty])
@@ -124,7 +125,7 @@ async def open_house(
         audit,
         devices,
         ledger,
-        Chance(random.Random(seed), utc_now),
+        chance,
         model_share_percent=50,
         tip_bonus_percent=10,
     )

@@ -384,6 +384,9 @@ class Sockets:
         for session_id in self._admitted[room_id]:
             self.send(session_id, event)
 
+    def flush(self) -> None:
+        """Everything has arrived by then."""
+
     def close(self, session_id: SessionId, code: CloseCode) -> None:
         self.closed.setdefault(session_id, code)
         self.forget(session_id)

@@ -38,6 +38,7 @@ from actors.room.messages import (
 )
 from actors.room.state import Context
 from actors.runtime.moment import Chance, Moment
+from actors.target_step import record_of
 from actors.transfers import NewHold, Settled, Settlement
 from protocol import frames
 from protocol.audit import FINAL_STATES, Reason, TargetRecord, TargetState, ToyTestRecord
@@ -235,7 +236,8 @@ class SteppedRoom:
                     self.sent.append((session_id, frame))
                 case Publish(event):
                     self.published.append(event)
-                case WriteAudit(records, finished):
+                case WriteAudit(entries, finished):
+                    records = [record_of(each, self.chance) for each in entries]
                     self.audit += [each for each in records if isinstance(each, TargetRecord)]
                     self.toy_tests += [e for e in records if isinstance(e, ToyTestRecord)]
                     self.finished += finished

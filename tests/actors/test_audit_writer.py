@@ -12,6 +12,7 @@ from trio.testing import wait_all_tasks_blocked
 from actors import audit_writer
 from actors.audit_writer import AuditWriter
 from actors.ports import StoreUnavailable
+from actors.runtime.moment import Chance
 from protocol.audit import TargetRecord, TargetState
 from protocol.tip_activated import TipActivated
 from tests.actors.house import on_virtual_clock
@@ -41,7 +42,7 @@ def line(number: int) -> TargetRecord:
 @asynccontextmanager
 async def at_work() -> AsyncIterator[tuple[AuditWriter, Database]]:
     database = Database([record()], {})
-    writer = AuditWriter(database)
+    writer = AuditWriter(database, Chance())
     async with trio.open_nursery() as nursery:
         await nursery.start(writer.run)
         yield writer, database

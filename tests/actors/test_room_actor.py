@@ -97,6 +97,7 @@ async def test_an_activation_goes_on_after_the_crash_under_the_same_command(hous
     assert first.command_id == again.command_id
     room.tell(MemberFrame(MODEL_PAGE, frames.CommandActivated(again.command_id)))
     await wait_all_tasks_blocked()
+    await house.audit.flush()
     assert house.database.undone["room"] == {}
 
 

@@ -159,6 +159,7 @@ SERVER_FRAMES: dict[str, ServerFrame] = {
         "test-1", RECEIVE_TIP, duration_sec=5, expires_at=1_782_954_935_000
     ),
     "deviceWarning": frames.DeviceWarning("device-1", "Lush", "battery", 15),
+    "gap": frames.Gap(sampled=12, latest_only=3),
     "stop": frames.ToysStopped(VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))),
     "stop without a call": frames.ToysStopped(None),
     "queueChanged": frames.QueueChanged(2, "tip-0001", False, 3.5),

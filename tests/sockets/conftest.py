@@ -23,11 +23,13 @@ from protocol.frames import (
     Connect,
     Ok,
     PresenceChanged,
+    RoomEvent,
     RoomView,
     SelfView,
     ServerFrame,
     Snapshot,
     Tip,
+    TipNotice,
 )
 from protocol.gating import Gates, Preferences
 from protocol.tip_activated import LovenseMode, MembershipTier, ViewerSyncMode
@@ -68,6 +70,7 @@ class Doorman:
                 self.delivery.send(session_id, Ok(tip.ref))
             case _:
                 self.told.append(message)
+        self.delivery.flush()
         self.changed.unpark_all()
 
     def tell_always(self, message: Any) -> None:
@@ -105,6 +108,14 @@ class Doorman:
             False,
         )  # fmt: skip
         return Snapshot("e-1", 0, False, 0, room, own, len(self.joins))
+
+
+def notice(offset: int) -> TipNotice:
+    """An event that is never dropped."""
+    return TipNotice(
+        "e-1", offset, username="ann", amount=5, item_name="", description_public="",
+        timestamp="2026-01-01T00:00:00-05:00",
+    )  # fmt: skip
 
 
 def presence(offset: int, viewers: int = 1) -> PresenceChanged:
@@ -191,6 +202,12 @@ class House:
         self.room = rooms.room
         self.authority = authority
         self.book = book
+
+    def broadcast(self, *events: RoomEvent) -> None:
+        """In one turn of the room."""
+        for event in events:
+            self.delivery.broadcast(ROOM, event)
+        self.delivery.flush()
 
     def token(self, user_id: str = "viewer-1", **fields: Any) -> str:
         identity = Identity(
@@ -300,8 +317,8 @@ StartHouse = Callable[..., Awaitable[House]]
 def start_house(nursery: trio.Nursery) -> StartHouse:
     """`await start_house(heartbeat_s=0.1)`: a server with these limits, gone after the test."""
 
-    async def start(leeway_s: float = 5.0, **limits: Any) -> House:
-        delivery = FanOut()
+    async def start(leeway_s: float = 5.0, members_at_once: int = 256, **limits: Any) -> House:
+        delivery = FanOut(members_at_once)
         rooms = OneRoom(delivery)
         book = MemberBook()
         authority = Authority(SECRET, leeway_s)

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -14,13 +15,14 @@ from websockets.typing import Subprotocol
 
 from protocol.codec import CODECS, JSON, MSGPACK
 from protocol.errors import CloseCode
-from protocol.frames import Connect, Ok, PresenceChanged, Snapshot, Tip
+from protocol.frames import Connect, Ok, PresenceChanged, Snapshot, Tip, ToysStopped
 from tests.sockets.conftest import (
     ROOM,
     Client,
     House,
     StartHouse,
     client_frame,
+    notice,
     presence,
     rest_of,
     upgrade,
@@ -52,7 +54,7 @@ async def test_a_broadcast_reaches_every_member_in_the_own_encoding(house: House
         house.client() as not_joined,
     ):
         for offset in range(5):
-            house.delivery.broadcast(ROOM, presence(offset))
+            house.broadcast(presence(offset))
         for client in (one, two, three):
             assert [await client.hear() for _ in range(5)] == [presence(n) for n in range(5)]
         await not_joined.say(Connect(1, house.token("d")))
@@ -62,7 +64,7 @@ async def test_a_broadcast_reaches_every_member_in_the_own_encoding(house: House
 async def test_another_rooms_events_do_not_come(house: House) -> None:
     async with house.member() as client:
         house.delivery.broadcast("room-2", presence(1))
-        house.delivery.broadcast(ROOM, presence(2))
+        house.broadcast(presence(2))
         assert await client.hear() == presence(2)
 
 
@@ -80,9 +82,9 @@ async def test_close_sends_what_is_due_first(house: House) -> None:
     async with house.member() as client:
         [join] = house.room.joins
         for offset in range(20):
-            house.delivery.broadcast(ROOM, presence(offset))
+            house.broadcast(presence(offset))
         house.delivery.close(join.session_id, CloseCode.KICKED)
-        house.delivery.broadcast(ROOM, presence(99))
+        house.broadcast(presence(99))
         house.delivery.close(join.session_id, CloseCode.SLOW_CONSUMER)
         assert [await client.hear() for _ in range(20)] == [presence(n) for n in range(20)]
         with pytest.raises(ConnectionClosed) as caught:
@@ -104,15 +106,15 @@ async def test_a_slow_member_is_closed_and_the_others_get_everything(
         [slow] = (one for one in house.delivery if one.codec is CODECS[JSON])
         sent = 0
         while slow.close_code is None:
-            house.delivery.broadcast(ROOM, presence(sent))
-            assert await quick.hear() == presence(sent)
+            house.broadcast(notice(sent))
+            assert await quick.hear() == notice(sent)
             sent += 1
-        house.delivery.broadcast(ROOM, presence(sent))
-        assert await quick.hear() == presence(sent)
+        house.broadcast(notice(sent))
+        assert await quick.hear() == notice(sent)
         frames = list(server_frames(await rest_of(slow_stream)))
     assert {opcode for opcode, _ in frames[:-1]} == {1}
     events = [CODECS[JSON].decode_server(payload.decode()) for _, payload in frames[:-1]]
-    assert events == [presence(n) for n in range(len(events))]
+    assert events == [notice(n) for n in range(len(events))]
     assert len(events) < sent
     opcode, payload = frames[-1]
     assert (opcode, int.from_bytes(payload[:2], "big")) == (8, CloseCode.SLOW_CONSUMER)
@@ -125,7 +127,7 @@ async def test_a_member_who_never_reads_again_is_dropped_in_time(start_house: St
     async with await house.raw_member(receive_buffer_bytes=8 * 1024):
         [connection] = house.delivery
         while connection.close_code is None:
-            house.delivery.broadcast(ROOM, presence(1))
+            house.broadcast(notice(1))
         await house.room.until(lambda: len(house.room.left) == 1)
         await house.server.drain(5)
     assert house.server.connections == 0
@@ -140,7 +142,7 @@ async def test_a_slow_member_who_catches_up_misses_nothing(house: House) -> None
         got = b""
         for _ in range(3):
             while connection.outbox.backlog_bytes < 200_000:
-                house.delivery.broadcast(ROOM, presence(sent))
+                house.broadcast(notice(sent))
                 sent += 1
             while connection.outbox.backlog_bytes:
                 got += await stream.receive_some(100_000)
@@ -148,7 +150,7 @@ async def test_a_slow_member_who_catches_up_misses_nothing(house: House) -> None
         got += await rest_of(stream)
     frames = [payload for opcode, payload in server_frames(got) if opcode == 1]
     events = [CODECS[JSON].decode_server(payload.decode()) for payload in frames]
-    assert events == [presence(n) for n in range(sent)]
+    assert events == [notice(n) for n in range(sent)]
 
 
 async def test_pongs_do_not_corrupt_broadcasts(house: House) -> None:
@@ -165,9 +167,10 @@ async def test_pongs_do_not_corrupt_broadcasts(house: House) -> None:
             for number in range(pings):
                 await stream.send_all(client_frame(0x89, str(number).encode()))
                 for part in range(20):
-                    house.delivery.broadcast(ROOM, presence(20 * number + part))
+                    house.broadcast(notice(20 * number + part))
             ask = b'{"type":"endBroadcast","ref":2}'
-            await stream.send_all(client_frame(0x81, ask))
+            # In fragments: a whole message would not wait for the pongs.
+            await stream.send_all(client_frame(0x01, ask[:5]) + client_frame(0x80, ask[5:]))
             await house.room.until(lambda: len(house.room.told) == 1)
             [connection] = house.delivery
             house.delivery.close(connection.session_id, CloseCode.KICKED)
@@ -177,7 +180,7 @@ async def test_pongs_do_not_corrupt_broadcasts(house: House) -> None:
     ]
     texts = [payload.decode() for opcode, payload in frames if opcode == 1]
     events = [CODECS[JSON].decode_server(text) for text in texts]
-    assert events == [presence(n) for n in range(20 * pings)]
+    assert events == [notice(n) for n in range(20 * pings)]
 
 
 async def test_one_who_pings_and_never_reads_fills_no_memory(start_house: StartHouse) -> None:
@@ -263,9 +266,9 @@ async def test_abrupt_disconnects_leave_nothing(house: House) -> None:
             if stage >= 2:
                 joined += 1
             if stage == 3:
-                house.delivery.broadcast(ROOM, presence(number))
+                house.broadcast(presence(number))
         if stage == 3:
-            house.delivery.broadcast(ROOM, presence(number))
+            house.broadcast(presence(number))
     await house.room.until(lambda: len(house.room.left) == joined)
     await trio.testing.wait_all_tasks_blocked()
     assert len(house.delivery) == 0
@@ -335,11 +338,75 @@ async def test_drain_tells_everyone_and_ends_in_time(start_house: StartHouse) ->
         await trio.open_tcp_stream("127.0.0.1", house.port)
 
 
+async def test_what_a_turn_says_to_a_member_is_one_write(house: House) -> None:
+    """Own frames first: a command does not wait for what everyone is told."""
+    async with await house.raw_member() as stream:
+        [connection] = house.delivery
+        house.delivery.send(connection.session_id, Ok(7))
+        house.broadcast(notice(1), presence(2), notice(3))
+        frames = server_frames(await stream.receive_some(65536))
+        heard = [CODECS[JSON].decode_server(payload.decode()) for _, payload in frames]
+    assert heard == [Ok(7), notice(1), presence(2), notice(3)]
+
+
+async def test_events_that_come_while_others_are_written_leave_together(
+    start_house: StartHouse,
+) -> None:
+    house = await start_house(members_at_once=1)
+    async with await house.raw_member() as early, await house.raw_member() as late:
+        for number in (1, 2, 3):
+            house.broadcast(notice(number))
+        for stream in (early, late):
+            sizes = []
+            while sum(sizes) < 3:
+                got = await stream.receive_some(65536)
+                sizes.append(len(list(server_frames(got))))
+            assert sizes == ([1, 2] if stream is early else [3]), "one write each"
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_new_snapshot_comes_behind_the_events_before_it(start_house: StartHouse) -> None:
+    """After a crash of the room, or its members would see an old epoch return."""
+    house = await start_house(members_at_once=1)
+    async with house.member() as client:
+        house.broadcast(notice(1))
+        house.broadcast(notice(2))
+        [join] = house.room.joins
+        house.room.tell(msgspec.structs.replace(join, ref=None))
+        assert [await client.hear() for _ in range(2)] == [notice(1), notice(2)]
+        assert isinstance(await client.hear(), Snapshot)
+
+
+async def test_a_close_comes_behind_the_events_before_it(start_house: StartHouse) -> None:
+    house = await start_house(members_at_once=1)
+    async with house.member() as client:
+        house.broadcast(notice(1))
+        house.broadcast(notice(2))
+        [connection] = house.delivery
+        house.delivery.close(connection.session_id, CloseCode.KICKED)
+        assert [await client.hear() for _ in range(2)] == [notice(1), notice(2)]
+
+
+@pytest.mark.slow  # fills the kernel's buffers first
+async def test_a_stop_overtakes_a_full_queue(house: House) -> None:
+    async with await house.raw_member(receive_buffer_bytes=8 * 1024) as stream:
+        [connection] = house.delivery
+        while connection.outbox.backlog_bytes < 200_000:
+            house.broadcast(notice(1))
+        waiting = connection.outbox.backlog_bytes
+        house.delivery.send(connection.session_id, ToysStopped(None))
+        house.delivery.close(connection.session_id, CloseCode.KICKED)
+        got = await rest_of(stream)
+    texts = [payload for opcode, payload in server_frames(got) if opcode == 1]
+    at = next(number for number, text in enumerate(texts) if b'"stop"' in text)
+    assert sum(map(len, texts[at:])) > waiting * 0.9
+
+
 async def test_statistics_count_frames_and_bytes(house: House) -> None:
     async with house.member("a") as one, house.member("b") as two:
         before = house.delivery.statistics()
         event = PresenceChanged("e-1", 1, 2)
-        house.delivery.broadcast(ROOM, event)
+        house.broadcast(event)
         assert await one.hear() == await two.hear() == event
         after = house.delivery.statistics()
     size = len(CODECS[MSGPACK].encode(event)) + 2

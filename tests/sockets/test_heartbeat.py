@@ -1,6 +1,7 @@
 """The timer wheel: each member once in an interval; the silent are closed."""
 
 import socket
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
@@ -27,7 +28,7 @@ def members(count: int) -> Iterator[Members]:
         ours.setblocking(False)
         theirs.setblocking(False)
     made = [
-        (Connection(number, ours, SocketLimits()), theirs)
+        (Connection(number, ours, SocketLimits(), Counter()), theirs)
         for number, (ours, theirs) in enumerate(pairs, 1)
     ]
     for connection, _ in made:

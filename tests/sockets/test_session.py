@@ -36,7 +36,6 @@ from protocol.tip_activated import LovenseMode, MembershipTier
 from server.auth import Authority, Role
 from server.sockets.verb_limits import VERB_RATES
 from tests.sockets.conftest import (
-    ROOM,
     Client,
     House,
     StartHouse,
@@ -482,7 +481,7 @@ async def test_a_room_that_was_put_away_is_joined_anew(house: House) -> None:
         first, second = house.room.joins
         assert (first.ref, second.ref) == (1, None)
         assert first.session_id == second.session_id
-        house.delivery.broadcast(ROOM, PresenceChanged("e-1", 1, 1))
+        house.broadcast(PresenceChanged("e-1", 1, 1))
         assert await client.hear() == PresenceChanged("e-1", 1, 1)
 
 

@@ -63,6 +63,7 @@ export type ErrorCode =
   | "ROW_NOT_PLAYABLE"
   | "DEAD_LETTER_UNKNOWN"
   | "DEAD_LETTER_DECIDED"
+  | "SKIPPED_EVENT_UNKNOWN"
   | "DEVICE_UNKNOWN"
   | "VENDOR_REFUSED"
   | "VENDOR_UNAVAILABLE"
@@ -453,6 +454,17 @@ export interface DeviceWarning {
   readonly battery: number | null;
 }
 
+/**
+ * To a member who reads too slowly: what was left out since the last of these. `sampled`: chat
+ * that is lost to this member; `latestOnly`: states that newer ones replaced before they left, so
+ * that nothing is missing.
+ */
+export interface Gap {
+  readonly type: "gap";
+  readonly sampled: number;
+  readonly latestOnly: number;
+}
+
 /** To the model's page alone: run one vendor call for her own test. Answered as a `command`. */
 export interface ToyTestCommand {
   readonly type: "testCommand";
@@ -637,6 +649,7 @@ export type ServerFrame =
   | ActivationChanged
   | ModelToysChanged
   | DeviceWarning
+  | Gap
   | ToyTestCommand;
 
 /** What is asked -> the `result` of the `ok` to it; null for what is not named here. */
@@ -662,5 +675,6 @@ export interface ServerEvents {
   activationChanged: ActivationChanged;
   modelToysChanged: ModelToysChanged;
   deviceWarning: DeviceWarning;
+  gap: Gap;
   testCommand: ToyTestCommand;
 }
