@@ -5,6 +5,7 @@
  * model's own settings. Activated means: our amount and name were seen in `tipQueueChange.running`.
  * It documents no stop: a priced `clear` special, sent as a tip, is the nearest thing.
  */
+import { noteRunning, noteStopped } from "./play_time.js";
 import { RunningTips } from "./running_tips.js";
 import { ToyFailure } from "./toy_failure.js";
 import { vendorReady } from "./vendor_ready.js";
@@ -16,6 +17,8 @@ export class CamExtensionAdapter extends EventTarget {
   #create;
   #extension;
   #toys = [];
+  /** As last reported. */
+  #settings = null;
   #tips = new RunningTips();
 
   /**
@@ -35,9 +38,10 @@ export class CamExtensionAdapter extends EventTarget {
       this.#toys = toys;
       this.#emit("toysChanged", toyReport(toys));
     });
-    extension.on("settingsChange", (settings) =>
-      this.#emit("settingsChanged", settingsReport(settings)),
-    );
+    extension.on("settingsChange", (settings) => {
+      this.#settings = settingsReport(settings);
+      this.#emit("settingsChanged", this.#settings);
+    });
     extension.on("tipQueueChange", (queue) => this.#tips.update(queue));
     extension.on("sdkError", (error) => console.warn("tiproom: Cam Extension", error));
     await vendorReady(extension);
@@ -52,7 +56,8 @@ export class CamExtensionAdapter extends EventTarget {
   }
 
   async settings() {
-    return settingsReport(await this.#extension.getSettings());
+    this.#settings = settingsReport(await this.#extension.getSettings());
+    return this.#settings;
   }
 
   async run(call, signal) {
@@ -61,15 +66,19 @@ export class CamExtensionAdapter extends EventTarget {
     const evidence = this.#tips.expect(amount, tipperName, signal);
     this.#extension.receiveTip(amount, tipperName);
     await evidence;
+    noteRunning(this.#settings, amount);
   }
 
   async watch(call, signal) {
     const [amount, tipperName] = this.#arguments(call);
     await this.#tips.watch(amount, tipperName, signal);
+    noteRunning(this.#settings, amount);
   }
 
   async stop(call) {
-    if (call !== null) this.#extension.receiveTip(...this.#arguments(call));
+    if (call === null) return;
+    noteStopped();
+    this.#extension.receiveTip(...this.#arguments(call));
   }
 
   /** What the server would send as a stop, for a page that has lost the server.

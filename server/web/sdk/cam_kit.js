@@ -5,6 +5,7 @@
  * Activated means: a `tipRunning` message lists our amount and name. It documents no stop: a
  * priced `clear` special, sent as a tip, is the nearest thing.
  */
+import { noteRunning, noteStopped } from "./play_time.js";
 import { RunningTips } from "./running_tips.js";
 import { ToyFailure } from "./toy_failure.js";
 import { clearPrice, isOnline, settingsReport, toyReport } from "./vendor_report.js";
@@ -15,6 +16,8 @@ export class CamKitAdapter extends EventTarget {
   #lovense;
   #modelToken;
   #toys = [];
+  /** As last reported. */
+  #settings = null;
   #tips = new RunningTips();
 
   /**
@@ -42,7 +45,8 @@ export class CamKitAdapter extends EventTarget {
   }
 
   async settings() {
-    return settingsReport(await this.#lovense.getSettings());
+    this.#settings = settingsReport(await this.#lovense.getSettings());
+    return this.#settings;
   }
 
   async run(call, signal) {
@@ -51,15 +55,19 @@ export class CamKitAdapter extends EventTarget {
     const evidence = this.#tips.expect(amount, tipperName, signal);
     this.#lovense.receiveTip(tipperName, amount);
     await evidence;
+    noteRunning(this.#settings, amount);
   }
 
   async watch(call, signal) {
     const [tipperName, amount] = this.#arguments(call);
     await this.#tips.watch(amount, tipperName, signal);
+    noteRunning(this.#settings, amount);
   }
 
   async stop(call) {
-    if (call !== null) this.#lovense.receiveTip(...this.#arguments(call));
+    if (call === null) return;
+    noteStopped();
+    this.#lovense.receiveTip(...this.#arguments(call));
   }
 
   #onMessage({ type, detail }) {
@@ -69,7 +77,8 @@ export class CamKitAdapter extends EventTarget {
         this.#emit("toysChanged", toyReport(detail));
         break;
       case "settings":
-        this.#emit("settingsChanged", settingsReport(detail));
+        this.#settings = settingsReport(detail);
+        this.#emit("settingsChanged", this.#settings);
         break;
       case "tipQueueStatus":
         // Who waits and who has ended; only `tipRunning` counts as evidence of a start.

@@ -38,6 +38,8 @@ export interface Credentials {
 export interface ClientEvents extends ServerEvents {
   status: Status;
   lost: Lost;
+  /** `stopWaits` has. */
+  stopChanged: null;
 }
 
 type WithoutRef<F> = F extends unknown ? Omit<F, "ref"> : never;
@@ -77,6 +79,8 @@ export interface ClientOptions {
   readonly integration?: Connect["integration"];
   /** The same across reloads of one page. */
   readonly pageId?: string;
+  /** Names the member: with it a stop outlives the page that it was pressed on. */
+  readonly storageKey?: string;
   readonly codec?: "msgpack" | "json";
   /** For the jitter; uniform in [0, 1). */
   readonly random?: () => number;
@@ -105,6 +109,8 @@ export class TiproomClient extends RoomEvents {
   readonly room: RoomView | null;
   readonly self: SelfView | null;
   readonly viewers: number;
+  /** A stop was pressed that the server has not confirmed. */
+  readonly stopWaits: boolean;
   /** Connect, and stay connected until `close` or a refusal. */
   start(): void;
   /** Leave for good. Open requests are rejected with CLOSED. */
@@ -119,6 +125,13 @@ export class TiproomClient extends RoomEvents {
     frame: Q & { readonly ref?: never },
     options?: { readonly resend?: boolean },
   ): Promise<ResultOf<Q["type"]>>;
+  /**
+   * A model: all toys of the room; a viewer: the own. Told now, or ahead of all else once there is a
+   * connection, on this page or a later one, and again until the server has done it.
+   */
+  stopToys(): void;
+  /** The opposite; also of a stop that is still on its way. Rejects with RequestError. */
+  resumeToys(): Promise<void>;
   /** Dropped while there is no connection: the server asks again for what it still needs. */
   tell(frame: Telling): void;
   /** A viewer's toggles; `self` has them when this resolves. */

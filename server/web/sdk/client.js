@@ -5,14 +5,15 @@
  * comes back by itself when the connection is lost, and says again after every snapshot what the
  * server forgets with a socket: toys and settings. Read `start`, then `#onFrame`.
  *
- * Events: `status` ({@link Status}), `lost` ({@link Lost}), and every server frame but the answers
- * under its `type`; the frame is the event's `detail`. What was missed while there was no connection
- * comes as the events that it was, with `late: true`, before the `snapshot` that brought it. Types:
- * client.d.ts, and frames.d.ts for the frames.
+ * Events: `status` ({@link Status}), `lost` ({@link Lost}), `stopChanged` (`stopWaits` has), and every
+ * server frame but the answers under its `type`; the frame is the event's `detail`. What was missed
+ * while there was no connection comes as the events that it was, with `late: true`, before the
+ * `snapshot` that brought it. Types: client.d.ts, and frames.d.ts for the frames.
  */
 import { comeBackMs, readReason } from "./backoff.js";
 import { CODECS } from "./codec.js";
 import { CLOSES, HISTORY_EVENTS, reconnects } from "./codes.js";
+import { KeptStop } from "./kept_stop.js";
 import { Place } from "./place.js";
 
 /** A question without an answer for this long means that the connection is dead. */
@@ -69,6 +70,8 @@ export class TiproomClient extends EventTarget {
   room = null;
   self = null;
   viewers = 0;
+  /** A stop was pressed that the server has not confirmed. */
+  stopWaits = false;
 
   #options;
   #codec;
@@ -93,6 +96,11 @@ export class TiproomClient extends EventTarget {
   #retryTimer = 0;
   #stableTimer = 0;
   #tokenTimer = 0;
+  #stop;
+  /** How often it was pressed: an answer counts for the presses before it alone. */
+  #stopPresses = 0;
+  #stopAttempt = 0;
+  #stopTimer = 0;
 
   /**
    * @param {object} options
@@ -101,6 +109,7 @@ export class TiproomClient extends EventTarget {
    *   connection and whenever the token nears its end
    * @param {"EXTENSION" | "CAM_KIT"} [options.integration] a model's page only
    * @param {string} [options.pageId] the same across reloads of one page
+   * @param {string} [options.storageKey] names the member: with it a stop outlives the page
    * @param {"msgpack" | "json"} [options.codec]
    * @param {() => number} [options.random] for the jitter
    */
@@ -109,18 +118,21 @@ export class TiproomClient extends EventTarget {
     this.#options = { random, ...options };
     this.#codec = CODECS[codec];
     this.#credentials = null;
+    this.#stop = new KeptStop(options.storageKey);
   }
 
   /** Connect, and stay connected until `close` or a refusal. */
   start() {
     window.addEventListener("online", this.#retryNow);
     this.#connect();
+    if (this.#stop.waits) this.#deliverStop();
   }
 
   /** Leave for good. Open requests are rejected with CLOSED. */
   close() {
     window.removeEventListener("online", this.#retryNow);
     clearTimeout(this.#retryTimer);
+    clearTimeout(this.#stopTimer);
     this.#dropSocket(1000);
     this.#rejectPending(() => true, "CLOSED", "The connection was closed.");
     this.#setStatus({ state: "closed" });
@@ -162,6 +174,25 @@ export class TiproomClient extends EventTarget {
     });
   }
 
+  /**
+   * Stop: a model all toys of the room, a viewer the own. Told now, or ahead of all else once there
+   * is a connection, on this page or a later one; and again until the server has done it.
+   * `stopWaits` until then. No answer of the server's means that it need not be done.
+   */
+  stopToys() {
+    this.#stop.keep();
+    this.#stopPresses += 1;
+    this.#stopAttempt = 0;
+    this.#deliverStop();
+  }
+
+  /** The opposite; also of a stop that is still on its way. @returns {Promise<void>} */
+  async resumeToys() {
+    const presses = this.#stopPresses;
+    await this.request({ type: "resumeToys" });
+    this.#stopEnded(presses);
+  }
+
   /** Say something that has no answer. While there is no connection it is dropped: the server
    * asks again for what it still needs.
    * @param {Frame} frame */
@@ -192,6 +223,39 @@ export class TiproomClient extends EventTarget {
   reportSettings(settings) {
     this.#settings = settings;
     if (this.status.state === "online") this.#report("reportSettings", { settings });
+  }
+
+  async #deliverStop() {
+    const presses = this.#stopPresses;
+    clearTimeout(this.#stopTimer);
+    this.#setStopWaits(true);
+    try {
+      await this.request({ type: "stopToys" }, { resend: true });
+      this.#stopEnded(presses);
+    } catch (error) {
+      // A connection that is refused or closed for good delivers no more; a later page does.
+      if (error.code === "CLOSED" || presses !== this.#stopPresses) return;
+      const waitMs = comeBackMs({
+        attempt: this.#stopAttempt++,
+        toldMs: error.retryAfterS === null ? null : error.retryAfterS * 1000,
+        windowMs: 0,
+        random: this.#options.random,
+      });
+      this.#stopTimer = setTimeout(() => this.#deliverStop(), waitMs);
+    }
+  }
+
+  #stopEnded(presses) {
+    if (presses !== this.#stopPresses) return;
+    clearTimeout(this.#stopTimer);
+    this.#stop.forget();
+    this.#setStopWaits(false);
+  }
+
+  #setStopWaits(waits) {
+    if (this.stopWaits === waits) return;
+    this.stopWaits = waits;
+    this.#emit("stopChanged", null);
   }
 
   // ---- connecting ---------------------------------------------------------------------------

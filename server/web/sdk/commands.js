@@ -2,15 +2,13 @@
  * Runs the server's commands on this page's toys: each commandId once, one after the other.
  *
  * Every delivery is answered `commandAccepted`, then `commandActivated` or `commandFailed`. A
- * command that is delivered again (the answer was lost, the page was reloaded) is not run again:
- * it is answered as it was the first time. So what has been started is kept in sessionStorage,
- * which lives as long as the tab and survives a reload. It is written *before* the vendor's
+ * command that is delivered again (the answer was lost, the page was reloaded, another tab of the
+ * member's is asked) is not run again: it is answered as it was the first time. So what has been
+ * started is kept in localStorage, which all tabs share. It is written *before* the vendor's
  * script is called: a page that dies in between has run the command at most once.
  */
+import { CommandLog } from "./command_log.js";
 import { ToyFailure } from "./toy_failure.js";
-
-/** More commands than a server can still repeat (30 activations a minute, for 10 min). */
-const REMEMBERED_MAX = 512;
 
 /**
  * @typedef {object} VendorCall
@@ -51,13 +49,12 @@ export class CommandRunner {
    * @param {(frame: {type: string}) => void} options.tell sends an answer to the server
    * @param {() => number} options.serverNowMs
    * @param {string} options.storageKey names this page's member
-   * @param {Storage} [options.storage]
    */
-  constructor({ adapter, tell, serverNowMs, storageKey, storage = sessionStorage }) {
+  constructor({ adapter, tell, serverNowMs, storageKey }) {
     this.#adapter = adapter;
     this.#tell = tell;
     this.#serverNowMs = serverNowMs;
-    this.#log = new CommandLog(storage, storageKey);
+    this.#log = new CommandLog(storageKey);
   }
 
   /** One delivery of a command.
@@ -103,7 +100,8 @@ export class CommandRunner {
     const command = this.#waiting.shift();
     if (command === undefined) return;
     if (this.#log.get(command.commandId) !== undefined) {
-      // Started by this tab before it was reloaded: the call is made, only its evidence is open.
+      // Started before this page was loaded, or by another tab meanwhile: the call is made, only
+      // its evidence is open.
       this.#settle(command, (signal) => this.#adapter.watch(command.call, signal));
     } else if (this.#serverNowMs() > command.expiresAt) {
       this.#answer(command.commandId, { state: "failed", code: "expired" });
@@ -134,32 +132,5 @@ export class CommandRunner {
   #answer(commandId, { state, code }) {
     if (state === "activated") this.#tell({ type: "commandActivated", commandId });
     else this.#tell({ type: "commandFailed", commandId, code });
-  }
-}
-
-/** commandId -> how it went, oldest first, bounded. */
-class CommandLog {
-  #storage;
-  #key;
-  /** @type {Map<string, {state: "started" | "activated" | "failed", code?: string}>} */
-  #entries;
-
-  constructor(storage, key) {
-    this.#storage = storage;
-    this.#key = `tiproom.commands.${key}`;
-    this.#entries = new Map(JSON.parse(storage.getItem(this.#key) ?? "[]"));
-  }
-
-  get(commandId) {
-    return this.#entries.get(commandId);
-  }
-
-  set(commandId, entry) {
-    this.#entries.set(commandId, entry);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= REMEMBERED_MAX) break;
-      this.#entries.delete(oldest);
-    }
-    this.#storage.setItem(this.#key, JSON.stringify([...this.#entries]));
   }
 }

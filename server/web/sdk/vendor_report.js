@@ -13,6 +13,8 @@ const TOY_FIELDS = [
   "status",
   "connected",
   "battery",
+  "version",
+  "fVersion",
 ];
 const SCALARS = ["string", "number", "boolean"];
 
@@ -44,6 +46,22 @@ export function clearPrice(settings) {
   const price = Number(clear?.token);
   const enabled = clear?.enable === undefined || isOn(clear.enable);
   return enabled && Number.isInteger(price) && price > 0 ? price : null;
+}
+
+/**
+ * How long the model's own settings make a tip of this amount play.
+ * @param {{levels: object, special: object} | null} settings as reported
+ * @param {number} amount  @returns {number | null} seconds; null: they do not say
+ */
+export function secondsOfTip(settings, amount) {
+  const specials = Object.values(settings?.special ?? {});
+  const special = specials.find(({ token }) => Number(token) === amount);
+  const levels = Object.values(settings?.levels ?? {});
+  const played =
+    special ??
+    levels.find(({ min, max }) => amount >= Number(min) && !(amount > Number(max ?? Infinity)));
+  const seconds = Number(played?.time);
+  return seconds > 0 ? seconds : null;
 }
 
 /** @param {object} toy  @returns {boolean} */
