@@ -17,7 +17,7 @@ from protocol.lovense import LevelMap, model_call
 from protocol.tip_activated import AMOUNT_MAX, LovenseMode
 from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import PlatformSettings
-from protocol.vibration import PresetName, Vibration, VibrationType, cap
+from protocol.vibration import STRENGTH_MAX, PresetName, Vibration, VibrationType, cap
 
 
 class CoverageKind(StrEnum):
@@ -83,9 +83,11 @@ class Proposal(msgspec.Struct, frozen=True, rename="camel"):
 
 class MenuCoverage(msgspec.Struct, frozen=True, rename="camel"):
     """`known`: her page is open and has reported her settings; if not, nothing else can be said.
-    `rows`: the active rows, in the menu's order."""
+    `rows`: the active rows, in the menu's order. `strengthMax`: 0..20, what she allows her toys at
+    most: no settings of the product's play a stronger row as it is meant."""
 
     known: bool
+    strength_max: int = STRENGTH_MAX
     rows: tuple[RowCoverage, ...] = ()
     proposal: Proposal | None = None
 
@@ -98,6 +100,7 @@ def menu_coverage(
     active = sorted((row for row in rows if row.active), key=lambda row: row.order)
     return MenuCoverage(
         known=True,
+        strength_max=STRENGTH_MAX if level_map is None else level_map.strength_max,
         rows=tuple(cover(row, level_map, platform) for row in active),
         proposal=propose(active, level_map, platform),
     )

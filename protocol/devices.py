@@ -36,6 +36,8 @@ Function = Annotated[
 class DeviceStatus(StrEnum):
     CONNECTED = "connected"
     DISCONNECTED = "disconnected"
+    ERROR = "error"
+    """Connected, but the last command to it failed."""
 
 
 class DeviceOverride(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):

@@ -30,6 +30,7 @@ from protocol.tip_activated import (
     MembershipTier,
     ViewerSyncMode,
 )
+from protocol.toy_settings import QueueMode
 
 Ref = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Token = Annotated[str, Meta(max_length=4096)]
@@ -451,18 +452,33 @@ class ToysStopped(_Server, frozen=True, tag="stop"):
     call: VendorCall | None
 
 
+class QueuedTip(msgspec.Struct, frozen=True, rename="camel"):
+    """A tip that waits for the toys. `wait_s`: seconds until it plays, as far as can be foreseen;
+    None while the toys are stopped."""
+
+    tip_id: str
+    username: str
+    amount: int
+    wait_s: float | None
+
+
 class QueueChanged(_Server, frozen=True, tag="queueChanged"):
-    """To the model: the activation queue. `playing`: tipId of what plays."""
+    """To the model: the activation queue. `playing`: tipId of what plays. `next_in_s`: None while
+    nothing waits or the toys are stopped. `upcoming`: the first ten, in the order of play; in
+    mode batch those that play together have the same `wait_s`."""
 
     waiting: int
     playing: str | None
     paused: bool
     next_in_s: float | None
+    mode: QueueMode
+    upcoming: tuple[QueuedTip, ...]
 
 
 class ActivationChanged(_Server, frozen=True, tag="activationChanged"):
-    """To the tipper: how the own tip fares. `state`: queued, playing, done or not_played;
-    `position` counts from 1 while it waits."""
+    """To the tipper: how the own tip fares; after a snapshot for each that is not finished.
+    `state`: queued, playing, done (a toy has reacted) or not_played; `position` counts from 1 while
+    it waits, `wait_s` as in a QueuedTip."""
 
     tip_id: str
     state: Literal["queued", "playing", "done", "not_played"]

@@ -115,6 +115,8 @@ class Toy(msgspec.Struct, frozen=True, rename="camel"):
     """Its owner has not taken it out."""
     limited: bool = False
     """Its owner has taken out some of its functions."""
+    faulty: bool = False
+    """Connected, but the last command to it failed."""
 
     @property
     def usable(self) -> bool:
@@ -179,10 +181,12 @@ class Special(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class LevelMap(msgspec.Struct, frozen=True, rename="camel"):
-    """What the model's settings make of each amount; only what is enabled."""
+    """What the model's settings make of each amount; only what is enabled. `strengthMax`: 0..20,
+    what she allows at most; the product itself knows no such limit."""
 
     levels: tuple[Level, ...]
     specials: tuple[Special, ...]
+    strength_max: int = STRENGTH_MAX
 
 
 def read_level_map(reported: ReportedSettings) -> LevelMap | None:
@@ -266,11 +270,12 @@ def model_call(
     time. PRESET: the special of that name. `tip_amount` itself is passed where the chosen level
     covers it. No settings, no fitting entry: no call, and a reason; never a made-up amount.
     What plays longer than `seconds_max` is not chosen; a special that does not say how long it
-    plays is taken to play that long.
+    plays is taken to play that long. Nor is a level above the map's `strength_max`; a special does
+    not say how strong it is, so under a limit a level stands in for it.
     """
     if level_map is None:
         return Fitted(None, Fit("none"), Reason.NO_LEVEL_MAP)
-    if vibration.type is VibrationType.PRESET:
+    if vibration.type is VibrationType.PRESET and level_map.strength_max == STRENGTH_MAX:
         special = next((s for s in level_map.specials if s.name == vibration.preset_name), None)
         if special is None or (special.seconds or 0) > seconds_max:
             return Fitted(None, Fit("none"), Reason.PRESET_UNAVAILABLE)
@@ -287,6 +292,7 @@ def model_call(
         (level, amount)
         for level in level_map.levels
         if level.seconds <= seconds_max
+        and level.strength <= level_map.strength_max
         and (amount := _amount_within(level, tip_amount, taken)) is not None
     ]
     if not candidates:

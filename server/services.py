@@ -8,7 +8,7 @@ from actors.audit_writer import AuditWriter
 from actors.consumers.webhooks import WebhookDispatcher
 from actors.device_writer import DeviceWriter
 from actors.ledger import LedgerActor, Post
-from actors.ports import SettingsStore, TipTrace
+from actors.ports import TipTrace
 from actors.room.messages import ReplyTo
 from actors.room.registry import RoomRegistry
 from actors.runtime.ask import Ask, AskTimeout
@@ -28,6 +28,7 @@ from server.store.directory_store import PostgresDirectory
 from server.store.history import PostgresHistory
 from server.store.member_store import PostgresMembers
 from server.store.revocation_store import PostgresRevocations
+from server.store.settings_store import PostgresSettings
 from server.store.skipped_events import PostgresSkippedEvents
 from server.store.webhook_store import PostgresWebhooks
 from server.tip_menus import TipMenus
@@ -58,7 +59,7 @@ class Services:
     devices: PostgresDevices
     device_writer: DeviceWriter
     history: PostgresHistory
-    settings_store: SettingsStore
+    settings_store: PostgresSettings
     platform: PlatformChanges
     tip_menus: TipMenus
     toy_sessions: ToySessions

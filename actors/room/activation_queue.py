@@ -41,6 +41,11 @@ def activation_key(tip_id: str, letter_id: UUID | None) -> str:
     return tip_id if letter_id is None else f"{tip_id}#{letter_id}"
 
 
+def tip_id_of(key: str) -> str:
+    """The tip of an `Activation.key`."""
+    return key.partition("#")[0]
+
+
 class Activation(msgspec.Struct, frozen=True):
     """One settled tip on its way to the toys. `done`: target ids that need nothing more (known
     after a restart). `queued_at_utc` is the event's own time, so that waiting survives one."""
@@ -103,6 +108,10 @@ class ActivationQueue:
     @property
     def full(self) -> bool:
         return len(self._waiting) >= self._limit
+
+    @property
+    def mode(self) -> QueueMode:
+        return self._mode
 
     @property
     def head_tip_id(self) -> str | None:
@@ -187,15 +196,26 @@ class ActivationQueue:
         self._forget_old_starts(now_s)
         return len(self._started_at_s)
 
-    def forecast(self, playing_for_s: float) -> Iterator[tuple[Activation, int, float]]:
+    def forecast(
+        self, now_s: float, free_at_s: float, rate_per_min: int
+    ) -> Iterator[tuple[Activation, int, float | None]]:
         """Each waiting activation with its position (from 1) and the seconds until it plays if
-        nothing comes in its way: what still plays, and the durations ahead of it."""
-        wait_s = playing_for_s
-        together = self._together()
+        nothing comes in its way: until the toys are free, then the durations ahead of it, and the
+        rate. None while the queue is paused: nobody knows for how long."""
+        self._forget_old_starts(now_s)
+        starts_s = list(self._started_at_s)
+        start_at_s, together = free_at_s, self._together()
         for position, each in enumerate(self._waiting, start=1):
-            yield each.activation, position, wait_s
+            if position == 1 or position > together:
+                over = len(starts_s) - rate_per_min
+                start_at_s = (
+                    free_at_s if over < 0 else max(free_at_s, starts_s[over] + RATE_WINDOW_S)
+                )
+                starts_s.append(start_at_s)
+                free_at_s = start_at_s
+            yield each.activation, position, None if self.paused else start_at_s - now_s
             if position >= together:
-                wait_s += each.activation.duration_s
+                free_at_s += each.activation.duration_s
 
     def _together(self) -> int:
         """How many of those that wait play at once, from the head on."""

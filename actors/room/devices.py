@@ -6,12 +6,17 @@ applied to every report, so that routing and dispatch see only what may be used.
 
 from typing import Final
 
-from actors.ports import DevicesSeen
+import msgspec
+
+from actors.ports import DevicesSeen, SessionId
 from actors.room.effects import Effect, ReportDevices, Send
-from actors.room.state import Context, RoomState
+from actors.room.state import Context, ModelPage, RoomState, Session
 from protocol import frames
 from protocol.devices import LOW_BATTERY_PERCENT, apply_overrides, device_id_of, lost_toys
 from protocol.lovense import Toy
+
+FAULT_CODES: Final = frozenset({"vendor_error", "toy_lost"})
+"""Of our pages: the vendor's script failed on a command, or lost the toy during one."""
 
 LOW_BATTERIES_MAX: Final = 10_000
 """Warnings that a room remembers, so that a reload of the page does not bring them again."""
@@ -45,13 +50,38 @@ def report(state: RoomState, ctx: Context, owner_id: str) -> list[Effect]:
     return [ReportDevices(DevicesSeen(owner_id, tuple(toys.values()), ctx.now.utc))]
 
 
-def _reported_by(state: RoomState, owner_id: str) -> list[Toy]:
-    if owner_id == state.model_id:
-        return list(state.model_page.reported) if state.model_page is not None else []
-    viewer = state.viewers.get(owner_id)
-    if viewer is None:
+def answered(
+    state: RoomState,
+    ctx: Context,
+    session_id: SessionId,
+    frame: frames.CommandActivated | frames.CommandFailed,
+) -> list[Effect]:
+    """Whether the toys of the page that answers are in error, until it reports them anew."""
+    page = state.model_page
+    source: ModelPage | Session
+    if page is not None and page.session_id == session_id:
+        owner_id, source = state.model_id, page
+    else:
+        owner_id = state.users_by_session[session_id]
+        source = state.viewers[owner_id].sessions[session_id]
+    faulty = isinstance(frame, frames.CommandFailed) and frame.code in FAULT_CODES
+    if source.faulty is faulty:
         return []
-    return [toy for session in viewer.sessions.values() for toy in session.reported]
+    source.faulty = faulty
+    return report(state, ctx, owner_id)
+
+
+def _reported_by(state: RoomState, owner_id: str) -> list[Toy]:
+    sources: list[ModelPage | Session] = []
+    if owner_id == state.model_id:
+        sources += [state.model_page] if state.model_page is not None else []
+    elif owner_id in state.viewers:
+        sources += state.viewers[owner_id].sessions.values()
+    return [
+        msgspec.structs.replace(toy, faulty=source.faulty)
+        for source in sources
+        for toy in source.reported
+    ]
 
 
 def _battery(state: RoomState, owner_id: str, toy: Toy, percent: int) -> list[Effect]:

@@ -17,7 +17,7 @@ from actors.room.messages import (
     SetPreferencesByRequest,
     _PreferencesStored,
 )
-from actors.room.queue_report import queue_view
+from actors.room.queue_report import own_tips, queue_view
 from actors.room.state import (
     Context,
     ModelPage,
@@ -27,7 +27,7 @@ from actors.room.state import (
     Viewer,
 )
 from actors.room.tips import error_frame, reply
-from actors.room.toy_stop import stop_viewer
+from actors.room.toy_stop import stop_model, stop_viewer
 from protocol import frames
 from protocol.devices import Overrides, is_tighter
 from protocol.errors import CloseCode, ErrorCode, Refusal
@@ -119,7 +119,8 @@ def _join_viewer(state: RoomState, ctx: Context, message: Join) -> list[Effect]:
     state.flags[viewer.user_id] = viewer.flags()
     viewer.is_moderator = message.is_moderator
     presence.show_viewer(state, viewer)
-    return effects + _admit(state, ctx, message, state.viewer_view(viewer))
+    effects += _admit(state, ctx, message, state.viewer_view(viewer))
+    return effects + own_tips(state, ctx, viewer.user_id, message.session_id)
 
 
 def _admit(state: RoomState, ctx: Context, message: Join, view: frames.SelfView) -> list[Effect]:
@@ -187,12 +188,14 @@ def report_toys(
     if page is not None and page.session_id == session_id:
         before, page.reported = page.reported, reported
         page.toys = devices.usable_as(state, state.model_id, reported)
+        page.faulty = False
         effects += devices.reported(state, ctx, state.model_id, before, reported)
         return effects + _model_toys_changed(state, ctx, page)
     viewer = state.viewers[state.users_by_session[session_id]]
     session = viewer.sessions[session_id]
     before, session.reported = session.reported, reported
     session.toys = devices.usable_as(state, viewer.user_id, reported)
+    session.faulty = False
     session.had_toys = session.had_toys or bool(reported)
     effects += devices.reported(state, ctx, viewer.user_id, before, reported)
     effects += _viewer_changed(state, viewer)
@@ -214,7 +217,8 @@ def change_overrides(
         if page.toys is None:
             return []
         page.toys = devices.usable_as(state, user_id, page.reported)
-        return _model_toys_changed(state, ctx, page)
+        stopped = stop_model(state, ctx) if is_tighter(overrides, old) else []
+        return stopped + _model_toys_changed(state, ctx, page)
     if viewer is None:
         return []
     for session in viewer.sessions.values():
@@ -230,7 +234,7 @@ def report_settings(
     asker = MemberReply(session_id, frame.ref)
     if page is None or page.session_id != session_id:
         return reply(asker, Refusal(ErrorCode.FORBIDDEN, detail="Only the model's page does."))
-    page.level_map = None if frame.settings is None else read_level_map(frame.settings)
+    page.reported_levels = None if frame.settings is None else read_level_map(frame.settings)
     page.settings_reported = True
     return reply(asker, None) + _model_toys_changed(state, ctx, page)
 

@@ -10,6 +10,7 @@ from actors.ports import RoomRecord, ViewerRecord
 from actors.room import (
     activation,
     broadcasts,
+    devices,
     dispatch,
     members,
     presence,
@@ -320,13 +321,18 @@ def _apply_frame(
             | frames.CommandActivated(command_id)
             | frames.CommandFailed(command_id)
         ) if is_model and toy_test.is_running(state, command_id):
-            return toy_test.answered(state, ctx, frame)
+            answered = toy_test.answered(state, ctx, frame)
+            if isinstance(frame, frames.CommandAccepted):
+                return answered
+            return answered + devices.answered(state, ctx, session_id, frame)
         case frames.CommandAccepted(command_id):
             return dispatch.accepted(state, ctx, session_id, command_id)
         case frames.CommandActivated(command_id):
-            return dispatch.activated(state, ctx, session_id, command_id)
+            worked = devices.answered(state, ctx, session_id, frame)
+            return dispatch.activated(state, ctx, session_id, command_id) + worked
         case frames.CommandFailed(command_id, code):
-            return dispatch.failed(state, ctx, session_id, command_id, code)
+            failed = devices.answered(state, ctx, session_id, frame)
+            return dispatch.failed(state, ctx, session_id, command_id, code) + failed
         case frames.Connect() | frames.RefreshToken():
             raise AssertionError("the session answers these")
         case frames.ReportToys():

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from actors.ports import Broadcast, ModelSessionId, SessionId
 from actors.room.activation_queue import Activation, ActivationQueue
 from actors.room.effects import StoreRequeue
@@ -19,7 +21,7 @@ from protocol.lovense import LevelMap, Toy
 from protocol.routing import RoomSnapshot, ViewerFlags
 from protocol.tip_activated import LovenseMode, MembershipTier, Target
 from protocol.tip_menu import TipMenuRow
-from protocol.toy_settings import ModelSettings, PlatformSettings
+from protocol.toy_settings import ModelSettings, PlatformSettings, QueueMode
 from protocol.vibration import Vibration
 
 PUT_AWAY_AFTER_S: Final = 60.0
@@ -53,6 +55,8 @@ class Session:
     had_toys: bool = False
     """It has reported one at some time: a stop goes there, whatever it reports now."""
     away: bool = False
+    faulty: bool = False
+    """Its last command failed on its toys."""
 
     @property
     def toy_connected(self) -> bool:
@@ -95,7 +99,8 @@ class Viewer:
 
 @dataclass(slots=True)
 class ModelPage:
-    """The model's one open page. `toys` and `level_map` are None until it has reported them."""
+    """The model's one open page. `toys` is None until it has reported them, `level_map` also where
+    nothing in her settings is usable."""
 
     session_id: ModelSessionId
     username: str
@@ -105,14 +110,25 @@ class ModelPage:
     reported: tuple[Toy, ...] = ()
     """As the page says."""
     toys: tuple[Toy, ...] | None = None
-    level_map: LevelMap | None = None
+    reported_levels: LevelMap | None = None
+    """As her product has them."""
     settings_reported: bool = False
     away: bool = False
+    faulty: bool = False
+    """Its last command failed on its toys."""
 
     @property
     def ready(self) -> bool:
         """Has said all that a command to it depends on."""
         return self.toys is not None and self.settings_reported
+
+    @property
+    def level_map(self) -> LevelMap | None:
+        """Her levels, with what she has set on her toys: a tip moves all of them."""
+        usable = [toy.max_strength for toy in self.toys or () if toy.usable]
+        if self.reported_levels is None or not usable:
+            return self.reported_levels
+        return msgspec.structs.replace(self.reported_levels, strength_max=min(usable))
 
     @property
     def toy_connected(self) -> bool:
@@ -184,12 +200,14 @@ class RunningTest:
 
 @dataclass(slots=True)
 class Unfinished:
-    """A tip with targets that have no final state yet. `position`: as last told to the tipper."""
+    """A tip with targets that have no final state yet. `reached`: a toy has reacted. `told`: the
+    position as last told to the tipper, and whether the queue was paused then."""
 
     tipper_id: str
     targets_open: int
     played: bool = False
-    position: int | None = None
+    reached: bool = False
+    told: tuple[int, bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +292,7 @@ class RoomState:
     typing_sent: frames.TypingView = field(default_factory=frames.TypingView)
     typing_sent_at_s: float = float("-inf")
     view_sent: frames.RoomView | None = None
-    queue_reported: tuple[str | None, str | None, int, bool] | None = None
+    queue_reported: tuple[str | None, str | None, int, bool, QueueMode] | None = None
 
     def __post_init__(self) -> None:
         self.change_model_settings(self.model_settings)

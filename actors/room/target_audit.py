@@ -5,6 +5,8 @@ last target a tip is finished: a repeat of its event does nothing. A target that
 activation of its own: so there is one final state for each tip, target and number of requeue.
 """
 
+from typing import Final
+
 from actors.room.activation_queue import Activation
 from actors.room.effects import Effect, WriteAudit
 from actors.room.queue_report import tell_tipper
@@ -13,6 +15,8 @@ from actors.target_step import TargetStep
 from protocol.audit import Reason, TargetState
 from protocol.lovense import Fitted
 from protocol.tip_activated import Target, target_type
+
+_REACHED: Final = frozenset({TargetState.ACTIVATED, TargetState.MERGED})
 
 
 def open_targets(activation: Activation) -> list[Target]:
@@ -78,6 +82,7 @@ def close_activation(
 def _target_done(state: RoomState, activation: Activation, step: TargetStep) -> list[Effect]:
     unfinished = state.unfinished[activation.key]
     unfinished.targets_open -= 1
+    unfinished.reached |= step.state in _REACHED
     if unfinished.targets_open == 0:
         return finish(state, activation, (step,))
     return [WriteAudit((step,), ())]
@@ -92,7 +97,7 @@ def finish(state: RoomState, activation: Activation, steps: tuple[TargetStep, ..
         del state.finished[next(iter(state.finished))]
     # A tip is finished apart from what is requeued of it.
     effects: list[Effect] = [WriteAudit(steps, (tip_id,) if activation.requeue is None else ())]
-    if unfinished.played:
+    if unfinished.reached:
         return effects + tell_tipper(state, unfinished, tip_id, "done")
     reason = steps[-1].reason if steps else None
     return effects + tell_tipper(state, unfinished, tip_id, "not_played", reason)

@@ -41,6 +41,24 @@ def stop_all(state: RoomState, ctx: Context) -> list[Effect]:
     return effects
 
 
+def stop_model(state: RoomState, ctx: Context) -> list[Effect]:
+    """Her own toys stop now, and no other; what comes next may start."""
+    page = state.model_page
+    if page is None:
+        return []
+    call = model_stop_call(page.integration, page.level_map, state.model_display_name)
+    effects: list[Effect] = [Send(page.session_id, frames.ToysStopped(call))]
+    for outstanding in list(state.outstanding.values()):
+        if isinstance(outstanding.target, ModelToy):
+            effects += close_command(state, ctx, outstanding, TargetState.FAILED, Reason.STOPPED)
+    effects += toy_test.stop(state, ctx)
+    if call is not None:
+        state.model_toy_rests_at_s = min(state.model_toy_rests_at_s, ctx.now.clock_s)
+        if state.playing is not None:
+            state.playing.model_rests_at_s = None
+    return effects
+
+
 def stop_viewer(state: RoomState, ctx: Context, user_id: str) -> list[Effect]:
     """One viewer's toys stop now, on all tabs; the caller says whether they stay so."""
     viewer = state.viewers[user_id]

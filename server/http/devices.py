@@ -69,10 +69,9 @@ def blueprint(services: Services) -> Blueprint:
     # Read, change, write, tell: a second change in between would undo the first.
     one_change = trio.Lock()
 
-    async def tell_rooms() -> None:
+    def tell_rooms(overrides: dict[str, DeviceOverride]) -> None:
         """Wherever the caller is, the own toys go by what is stored now, at once."""
-        owner_id = caller().user_id
-        changed = DeviceOverridesChanged(owner_id, await store.load_overrides(owner_id))
+        changed = DeviceOverridesChanged(caller().user_id, overrides)
         for room in services.rooms:
             room.tell_first(changed)
 
@@ -105,16 +104,17 @@ def blueprint(services: Services) -> Blueprint:
         """Limit one of the caller's own toys
 
         In force at once, in every room. A toy that may do less than before is stopped. A model's
-        integration takes no strength: there only `enabled` has an effect, and where it leaves her
-        no toy her part of a tip is SKIPPED.
+        integration takes no strength and names no toy: there `maxStrength`, the smallest of her
+        toys in use, rules out her levels above it; `enabled` counts where it leaves her no toy,
+        her part of a tip is then SKIPPED; `functions` counts for nothing.
         """
         owner_id, wanted = caller().user_id, _device_id(device_id)
         async with one_change:
             device = await store.load(owner_id, wanted)
             nickname = None if change.nickname is UNSET else change.nickname
             override = _changed(device.override, change)
-            changed = await store.change(owner_id, wanted, override, nickname)
-            await tell_rooms()
+            changed, overrides = await store.change(owner_id, wanted, override, nickname)
+            tell_rooms(overrides)
         return json(changed)
 
     @devices.delete(_DEVICE)
@@ -126,8 +126,7 @@ def blueprint(services: Services) -> Blueprint:
         A toy that a page still reports becomes known again, without them.
         """
         async with one_change:
-            await store.forget(caller().user_id, _device_id(device_id))
-            await tell_rooms()
+            tell_rooms(await store.forget(caller().user_id, _device_id(device_id)))
         return json(None)
 
     @devices.get(f"{_DEVICE}/status")

@@ -3,6 +3,7 @@ ever gets them, and no cache keeps them."""
 
 from quart import Blueprint, Response
 
+from actors.ports import ModelRecord
 from actors.room.messages import Inspect
 from protocol.errors import ErrorCode, Refused
 from protocol.tip_activated import LovenseMode
@@ -34,15 +35,25 @@ def blueprint(services: Services) -> Blueprint:
 
         A model gets the one integration of her broadcast, or, before it, of her settings. Tokens in
         the answer act as the caller: they belong on the caller's own page and nowhere else.
+        `autoConnect`: the platform's `lovenseEnableAutoConnect`, and a model's own `autoConnect`.
         """
         identity = caller()
         sessions = services.toy_sessions
+        platform = await services.settings_store.load_platform_settings()
+        allowed = platform.lovense_enable_auto_connect
         session: ModelToySession | ViewerToySession
         if identity.role is Role.VIEWER:
-            session = await sessions.of_viewer(identity.user_id, identity.username)
+            session = await sessions.of_viewer(identity.user_id, identity.username, allowed)
         else:
-            integration = await _integration(services, identity.user_id)
-            session = await sessions.of_model(integration, identity.user_id, identity.username)
+            model = await services.settings_store.load_model(identity.user_id)
+            if model is None:
+                raise Refused(ErrorCode.FORBIDDEN)
+            session = await sessions.of_model(
+                await _integration(services, model),
+                identity.user_id,
+                identity.username,
+                allowed and model.settings.auto_connect,
+            )
         response = json(session)
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -50,11 +61,8 @@ def blueprint(services: Services) -> Blueprint:
     return toy_session
 
 
-async def _integration(services: Services, model_id: str) -> LovenseMode:
+async def _integration(services: Services, model: ModelRecord) -> LovenseMode:
     """Of the broadcast that runs in her own room, whatever her token names."""
-    model = await services.settings_store.load_model(model_id)
-    if model is None:
-        raise Refused(ErrorCode.FORBIDDEN)
     for room_id in model.room_ids:
         inspection = await services.ask_room(room_id, Inspect)
         if inspection.lovense_mode is not None:

@@ -1,6 +1,6 @@
 """Settings of the toy layer: the platform's by an admin, a model's by herself or by staff."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 import trio
@@ -29,11 +29,11 @@ _CHANGE_ERRORS = (
 _CONSTANT: Final = "lovense_cam_site_name"
 
 
-def _change_of(kind: type[msgspec.Struct], narrowed: dict[str, Any]) -> Any:
+def _change_of(kind: type[msgspec.Struct]) -> Any:
     """The document's shape of a change of `kind`: some of its fields, at least one. Only the
     document's: `protocol.toy_settings` checks a change, and names every bad field of it at once."""
     fields = [
-        (each.name, narrowed.get(each.name, each.type) | UnsetType, UNSET)
+        (each.name, each.type | UnsetType, UNSET)
         for each in msgspec.structs.fields(kind)
         if each.name != _CONSTANT
     ]
@@ -47,8 +47,8 @@ def _change_of(kind: type[msgspec.Struct], narrowed: dict[str, Any]) -> Any:
     return Annotated[change, Meta(extra_json_schema={"minProperties": 1})]
 
 
-PlatformChange: Final = _change_of(PlatformSettings, {"lovense_queue_mode": Literal["fifo"]})
-ModelChange: Final = _change_of(ModelSettings, {})
+PlatformChange: Final = _change_of(PlatformSettings)
+ModelChange: Final = _change_of(ModelSettings)
 
 
 def blueprint(services: Services) -> Blueprint:

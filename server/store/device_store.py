@@ -14,6 +14,7 @@ from protocol.errors import ErrorCode, Refused
 from protocol.lovense import Toy, functions_of
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
+from server.store.settings_store import record_changes
 
 DEVICES_MAX: Final = 64
 """Of one owner, paired and reported; a toy over it plays, but is not kept."""
@@ -72,16 +73,18 @@ class PostgresDevices:
 
     async def change(
         self, owner_id: str, device_id: UUID, override: DeviceOverride, nickname: str | None
-    ) -> Device:
-        """`nickname` None: as it was. Raises Refused: DEVICE_UNKNOWN; INVALID_FIELD for a nickname
-        that PostgreSQL cannot hold."""
+    ) -> tuple[Device, dict[str, DeviceOverride]]:
+        """`nickname` None: as it was. With it what is set on all of the owner's toys now, as
+        `load_overrides`, and a line of history for each limit that changed. Raises Refused:
+        DEVICE_UNKNOWN; INVALID_FIELD for a nickname that PostgreSQL cannot hold."""
         if nickname is not None and not is_storable(nickname):
             raise Refused(ErrorCode.INVALID_FIELD, "nickname")
         return await self._database.run(_change, owner_id, device_id, override, nickname)
 
-    async def forget(self, owner_id: str, device_id: UUID) -> None:
-        """With all that was set on it. Raises Refused with DEVICE_UNKNOWN."""
-        await self._database.run(_forget, owner_id, device_id)
+    async def forget(self, owner_id: str, device_id: UUID) -> dict[str, DeviceOverride]:
+        """With all that was set on it; what is set on the others. Raises Refused with
+        DEVICE_UNKNOWN."""
+        return await self._database.run(_forget, owner_id, device_id)
 
     async def load_overrides(self, owner_id: str) -> dict[str, DeviceOverride]:
         """By toyId; only of toys on which something is set."""
@@ -122,7 +125,9 @@ async def _save_seen(connection: Connection, seen: Sequence[DevicesSeen]) -> Non
 
 
 def _seen_row(device_id: UUID, seen: DevicesSeen, toy: Toy) -> tuple[Any, ...]:
-    status = DeviceStatus.CONNECTED if toy.connected else DeviceStatus.DISCONNECTED
+    status = DeviceStatus.DISCONNECTED
+    if toy.connected:
+        status = DeviceStatus.ERROR if toy.faulty else DeviceStatus.CONNECTED
     return (
         device_id,
         seen.owner_id,
@@ -172,15 +177,39 @@ async def _change(
     device_id: UUID,
     override: DeviceOverride,
     nickname: str | None,
-) -> Device:
+) -> tuple[Device, dict[str, DeviceOverride]]:
     stored = msgspec.json.encode(override).decode() if override != DeviceOverride() else "{}"
-    await connection.execute(queries.CHANGE_DEVICE, owner_id, device_id, stored, nickname)
-    return await _load(connection, owner_id, device_id)
+    async with connection.transaction():
+        await connection.execute(queries.LOCK_OWNERS, [owner_id])
+        before = await _load(connection, owner_id, device_id)
+        await connection.execute(queries.CHANGE_DEVICE, owner_id, device_id, stored, nickname)
+        await _record(connection, owner_id, device_id, before.override, override)
+        device = await _load(connection, owner_id, device_id)
+        return device, await load_overrides(connection, owner_id)
 
 
-async def _forget(connection: Connection, owner_id: str, device_id: UUID) -> None:
-    if not await connection.fetchval(queries.FORGET_DEVICE, owner_id, device_id):
-        raise Refused(ErrorCode.DEVICE_UNKNOWN)
+async def _forget(
+    connection: Connection, owner_id: str, device_id: UUID
+) -> dict[str, DeviceOverride]:
+    async with connection.transaction():
+        await connection.execute(queries.LOCK_OWNERS, [owner_id])
+        before = await _load(connection, owner_id, device_id)
+        await connection.execute(queries.FORGET_DEVICE, owner_id, device_id)
+        await _record(connection, owner_id, device_id, before.override, DeviceOverride())
+        return await load_overrides(connection, owner_id)
+
+
+async def _record(
+    connection: Connection, owner_id: str, device_id: UUID, old: DeviceOverride, new: DeviceOverride
+) -> None:
+    """In the history of settings; only its owner changes a device."""
+    before, after = msgspec.to_builtins(old), msgspec.to_builtins(new)
+    changes = {
+        f"{device_id}.{name}": (before[name], after[name])
+        for name in after
+        if before[name] != after[name]
+    }
+    await record_changes(connection, "device", owner_id, changes, owner_id)
 
 
 def _device(row: asyncpg.Record) -> Device:

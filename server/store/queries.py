@@ -562,6 +562,14 @@ INSERT INTO settings_history (scope, owner_id, name, old, new, who)
 SELECT $1, $2, c.name, c.old::json, c.new::json, $6
 FROM unnest($3::text[], $4::text[], $5::text[]) c(name, old, new)"""
 
+LOAD_SETTINGS_HISTORY: Final = """
+SELECT change_id, scope, owner_id, name, old, new, who, at
+FROM settings_history
+WHERE (cardinality($1::text[]) = 0 OR scope = ANY ($1))
+  AND ($2::text IS NULL OR owner_id = $2)
+  AND ($3::bigint IS NULL OR change_id < $3)
+ORDER BY change_id DESC LIMIT $4"""
+
 # ---- history ---------------------------------------------------------------------------------
 
 _FINAL: Final = "a.state IN ('ACTIVATED', 'FAILED', 'EXPIRED', 'SKIPPED', 'MERGED', 'DEAD')"
@@ -638,7 +646,7 @@ SEE_DEVICE: Final = """
 INSERT INTO devices AS d (device_id, owner_id, toy_id, toy_type, name, nickname, firmware,
                           capabilities, battery, status, last_seen_at, last_connected_at, override)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
-        CASE WHEN $10 = 'connected' THEN $11::timestamptz END, '{}')
+        CASE WHEN $10 <> 'disconnected' THEN $11::timestamptz END, '{}')
 ON CONFLICT (device_id) DO UPDATE SET
     toy_type = excluded.toy_type, name = excluded.name, nickname = excluded.nickname,
     firmware = excluded.firmware, capabilities = excluded.capabilities,
@@ -649,9 +657,11 @@ ON CONFLICT (device_id) DO UPDATE SET
 LOSE_DEVICES: Final = """
 UPDATE devices d SET status = 'disconnected'
 FROM unnest($1::text[]) o(owner_id)
-WHERE d.owner_id = o.owner_id AND d.status = 'connected' AND d.device_id <> ALL ($2::uuid[])"""
+WHERE d.owner_id = o.owner_id AND d.status <> 'disconnected' AND d.device_id <> ALL ($2::uuid[])"""
 
-LOSE_ALL_DEVICES: Final = "UPDATE devices SET status = 'disconnected' WHERE status = 'connected'"
+LOSE_ALL_DEVICES: Final = (
+    "UPDATE devices SET status = 'disconnected' WHERE status <> 'disconnected'"
+)
 
 PAIR_DEVICE: Final = """
 INSERT INTO devices (device_id, owner_id, toy_id, toy_type, name, nickname, firmware,
@@ -673,7 +683,7 @@ UPDATE devices SET override = $3, own_nickname = coalesce($4, own_nickname)
 WHERE owner_id = $1 AND device_id = $2"""
 
 FORGET_DEVICE: Final = """
-DELETE FROM devices WHERE owner_id = $1 AND device_id = $2 RETURNING true"""
+DELETE FROM devices WHERE owner_id = $1 AND device_id = $2"""
 
 LOAD_OVERRIDES: Final = """
 SELECT toy_id, override FROM devices WHERE owner_id = $1 AND override::text <> '{}'"""

@@ -1,5 +1,7 @@
 """Settings of the platform and of models, with who changed what and when."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -12,6 +14,21 @@ from server.store.database import Connection, Database
 
 Changes = dict[str, tuple[Any, Any]]
 """Wire name -> (old, new): protocol.toy_settings.difference."""
+
+
+class SettingChange(msgspec.Struct, frozen=True, rename="camel"):
+    """One change of one setting. `scope`: `platform`, `model` (a row of a tip menu or a pattern,
+    too) or `device` (a limit on a toy); `ownerId`: the model, or the device's owner. `who`: the
+    user who changed it. `at`: UTC."""
+
+    change_id: int
+    scope: str
+    owner_id: str | None
+    name: str
+    old: Any
+    new: Any
+    who: str
+    at: datetime
 
 
 class PostgresSettings:
@@ -43,6 +60,35 @@ class PostgresSettings:
     ) -> None:
         """See the port. Raises Refused with NOT_FOUND for a model who is not registered."""
         await self._database.run(_save_model_settings, model_id, settings, changes, who)
+
+    async def load_changes(
+        self, scopes: Sequence[str], owner_id: str | None, before: int | None, limit: int
+    ) -> list[SettingChange]:
+        """The newest first, at most `limit`; of `scopes`, all where none is named; of one owner,
+        where one is; older than the change `before`."""
+        return await self._database.run(_load_changes, scopes, owner_id, before, limit)
+
+
+async def _load_changes(
+    connection: Connection,
+    scopes: Sequence[str],
+    owner_id: str | None,
+    before: int | None,
+    limit: int,
+) -> list[SettingChange]:
+    rows = await connection.fetch(
+        queries.LOAD_SETTINGS_HISTORY, list(scopes), owner_id, before, limit
+    )
+    return [
+        SettingChange(
+            **{
+                **dict(row),
+                "old": msgspec.json.decode(row["old"]),
+                "new": msgspec.json.decode(row["new"]),
+            }
+        )
+        for row in rows
+    ]
 
 
 async def _load_platform_settings(connection: Connection) -> PlatformSettings:
@@ -84,7 +130,8 @@ async def _save_model_settings(
 async def record_changes(
     connection: Connection, scope: str, owner_id: str | None, changes: Changes, who: str
 ) -> None:
-    """In the transaction of the change itself. `scope`: `platform`, or `model` with her id."""
+    """In the transaction of the change itself. `scope`: `platform`; `model` with her id; `device`
+    with its owner's."""
     await connection.execute(
         queries.RECORD_SETTINGS,
         scope,

@@ -32,11 +32,13 @@ class VendorUrls(msgspec.Struct, frozen=True):
 
 
 class ModelToySession(msgspec.Struct, frozen=True, rename="camel", tag_field="role", tag="model"):
-    """The model's page. `simulated`: it loads the simulator in place of a script. `modelToken` and
-    `settingsUrl` belong to CAM_KIT, and act as the model: for her own page alone."""
+    """The model's page. `simulated`: it loads the simulator in place of a script. `autoConnect`: it
+    loads it by itself; else once she asks for it. `modelToken` and `settingsUrl` belong to CAM_KIT,
+    and act as the model: for her own page alone."""
 
     integration: LovenseMode
     simulated: bool
+    auto_connect: bool
     website_name: str
     model_name: str
     script_url: str | None = None
@@ -45,10 +47,11 @@ class ModelToySession(msgspec.Struct, frozen=True, rename="camel", tag_field="ro
 
 
 class ViewerToySession(msgspec.Struct, frozen=True, rename="camel", tag_field="role", tag="viewer"):
-    """A viewer's page, on the Basic JS SDK. `authToken` acts as the viewer: for the own page
-    alone."""
+    """A viewer's page, on the Basic JS SDK. `simulated`, `autoConnect`: as a model's. `authToken`
+    acts as the viewer: for the own page alone."""
 
     simulated: bool
+    auto_connect: bool
     uid: str
     platform: str
     script_url: str | None = None
@@ -82,12 +85,16 @@ class ToySessions:
         return (*PAGE_HOSTS, *sorted(origins - {API_URL}))
 
     async def of_model(
-        self, integration: LovenseMode, model_id: str, model_name: str
+        self, integration: LovenseMode, model_id: str, model_name: str, auto_connect: bool
     ) -> ModelToySession:
         """Raises Refused: VENDOR_REFUSED, VENDOR_UNAVAILABLE, RATE_LIMITED; for CAM_KIT alone, the
         only one that needs a token."""
         plain = ModelToySession(
-            integration, self.simulated, website_name=CAM_SITE_NAME, model_name=model_name
+            integration,
+            self.simulated,
+            auto_connect,
+            website_name=CAM_SITE_NAME,
+            model_name=model_name,
         )
         lovense = self._lovense
         if lovense is None:
@@ -105,9 +112,9 @@ class ToySessions:
             settings_url=self._urls.api + CAM_KIT_SETTINGS + query,
         )
 
-    async def of_viewer(self, user_id: str, username: str) -> ViewerToySession:
+    async def of_viewer(self, user_id: str, username: str, auto_connect: bool) -> ViewerToySession:
         """Raises Refused: VENDOR_REFUSED, VENDOR_UNAVAILABLE, RATE_LIMITED."""
-        plain = ViewerToySession(self.simulated, uid=user_id, platform=CAM_SITE_NAME)
+        plain = ViewerToySession(self.simulated, auto_connect, uid=user_id, platform=CAM_SITE_NAME)
         lovense = self._lovense
         if lovense is None:
             return plain

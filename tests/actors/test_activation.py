@@ -533,3 +533,41 @@ def test_a_moment_that_passed_while_nobody_looked_is_still_due(room: SteppedRoom
     room.tip(ANN, "tip-1")
     room.at_s += 5.001
     assert rules.next_due_s(room.state, room.ctx) <= room.at_s
+
+
+# ---- what a tipper is told -------------------------------------------------------------------
+
+
+def told(room: SteppedRoom, session_id: int) -> list[tuple[str, str, int | None, float | None]]:
+    return [
+        (each.tip_id, each.state, each.position, each.wait_s)
+        for each in room.frames_to(session_id, frames.ActivationChanged)
+    ]
+
+
+def test_a_page_that_comes_back_hears_how_its_tips_fare(room: SteppedRoom) -> None:
+    for number in range(3):
+        room.tip(ANN, f"tip-{number}")
+    room.leave(ANN)
+    room.join_viewer(30, "ann")
+    assert told(room, 30) == [
+        ("tip-0", "playing", None, None),
+        ("tip-1", "queued", 1, PLAY_S),
+        ("tip-2", "queued", 2, 2 * PLAY_S),
+    ]
+    room.join_viewer(31, "somebody-else")
+    assert told(room, 31) == []
+
+
+def test_a_pause_and_its_end_are_told_to_who_waits(room: SteppedRoom) -> None:
+    room.tip(ANN, "tip-0")
+    room.tip(ANN, "tip-1")
+    room.ask(MODEL_PAGE, frames.StopToys)
+    assert told(room, ANN)[-1] == ("tip-1", "queued", 1, None)
+
+
+def test_a_tip_that_reached_no_toy_is_not_done(room: SteppedRoom) -> None:
+    room.tip(ANN, "tip-0")
+    room.failed(MODEL_PAGE, room.commands(MODEL_PAGE)[0], "no_evidence")
+    last = room.frames_to(ANN, frames.ActivationChanged)[-1]
+    assert (last.state, last.reason) == ("not_played", Reason.PAGE_REPORTED)

@@ -11,8 +11,10 @@ from protocol import frames
 from protocol.audit import Reason, TargetState
 from protocol.devices import DeviceOverride, device_id_of
 from protocol.gating import Preferences
-from protocol.lovense import ReportedToy
+from protocol.lovense import ReportedSettings, ReportedToy
 from protocol.tip_activated import ViewerSyncMode
+from protocol.tip_menu import TipMenuRow
+from protocol.vibration import PresetName, Vibration, VibrationType, level
 from tests.actors.house import House, in_house
 from tests.actors.rooms import (
     GOLD,
@@ -212,3 +214,106 @@ async def test_the_newest_picture_is_stored_beside_the_room(house: House) -> Non
     assert [each.toy_id for each in house.database.devices[MODEL].toys] == ["toy"]
     await house.leave(MODEL_PAGE)
     assert house.database.devices[MODEL].toys == ()
+
+
+# ---- a model's limits: her product takes no strength, so levels above one are not chosen ---------
+
+
+STRONG_AND_SOFT = ReportedSettings(
+    levels={
+        "level1": {"min": 1, "max": 49, "time": 5, "vLevel": 6},
+        "level2": {"min": 50, "max": 999, "time": 5, "vLevel": 18},
+    },
+    special={"wave": {"enable": True, "token": 8, "time": 5}, "clear": {"token": 7}},
+)
+
+
+def strong_room(tip_amount: int = 50, vibration: Vibration | None = None) -> SteppedRoom:
+    row = TipMenuRow("row", tip_amount, vibration or level(18, 5), "A row", True, 0)
+    room = SteppedRoom(record(menu=(row,)))
+    room.join_model()
+    room.ask(MODEL_PAGE, frames.ReportSettings, settings=STRONG_AND_SOFT)
+    room.join_viewer(ANN, "ann")
+    return room
+
+
+def test_no_level_above_a_models_limit_is_chosen() -> None:
+    room = strong_room()
+    room.tip(ANN, "tip-1")
+    room.activated(MODEL_PAGE, room.commands(MODEL_PAGE)[0])
+    room.pass_s(6)
+    limit(room, MODEL, {"toy": DeviceOverride(max_strength=10)})
+    room.tip(ANN, "tip-2")
+    strong, soft = (each.call.args[0] for each in room.commands(MODEL_PAGE))
+    assert (strong, soft) == (50, 1)
+    limit(room, MODEL, {"toy": DeviceOverride(max_strength=5)})
+    room.pass_s(20)
+    room.tip(ANN, "tip-3")
+    assert room.final("tip-3") == (TargetState.SKIPPED, Reason.NO_LEVEL_MAP)
+
+
+def test_a_preset_does_not_say_how_strong_it_is_so_a_level_stands_in() -> None:
+    wave = Vibration(VibrationType.PRESET, None, 5, PresetName.WAVE, None)
+    room = strong_room(vibration=wave)
+    limit(room, MODEL, {"toy": DeviceOverride(max_strength=19)})
+    room.tip(ANN, "tip-1")
+    assert room.commands(MODEL_PAGE)[0].call.args[0] == 1
+
+
+def test_the_smallest_limit_of_her_toys_counts_for_all_and_one_that_is_out_for_none() -> None:
+    room = strong_room()
+    report(room, MODEL_PAGE, toy(), toy("second"))
+    limit(room, MODEL, {"second": DeviceOverride(max_strength=6)})
+    assert room.state.model_page is not None
+    assert room.state.model_page.level_map is not None
+    assert room.state.model_page.level_map.strength_max == 6
+    limit(room, MODEL, {"second": DeviceOverride(max_strength=6, enabled=False)})
+    assert room.state.model_page.level_map.strength_max == 20
+
+
+def test_what_plays_on_her_toy_is_stopped_where_less_is_allowed_than_before() -> None:
+    room = strong_room()
+    room.tip(ANN, "tip-1")
+    limit(room, MODEL, {"toy": DeviceOverride(max_strength=10)})
+    assert room.frames_to(MODEL_PAGE, frames.ToysStopped)[-1].call is not None
+    assert room.final("tip-1") == (TargetState.FAILED, Reason.STOPPED)
+    assert not room.state.queue.paused
+    room.tip(ANN, "tip-2")
+    assert room.commands(MODEL_PAGE)[-1].tip_id == "tip-2"
+
+
+# ---- a toy whose last command failed ---------------------------------------------------------
+
+
+def faults(room: SteppedRoom, owner_id: str) -> list[list[bool]]:
+    return [
+        [each.faulty for each in seen.toys]
+        for seen in room.devices_seen
+        if seen.owner_id == owner_id
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "faulty"), [("vendor_error", True), ("toy_lost", True), ("no_evidence", False)]
+)
+def test_a_toy_on_which_a_command_failed_is_in_error(code: str, faulty: bool) -> None:
+    room = synced()
+    room.tip(ANN, "tip-1")
+    room.failed(ZOE, room.commands(ZOE)[0], code)
+    assert faults(room, "zoe")[-1] == [faulty]
+    assert room.state.flags["zoe"].toy_connected, "the next command may work"
+
+
+def test_a_command_that_works_and_a_new_report_end_an_error() -> None:
+    room = synced()
+    for number in range(2):
+        room.tip(ANN, f"tip-{number}")
+        room.failed(ZOE, room.commands(ZOE)[-1], "vendor_error")
+        room.activated(MODEL_PAGE, room.commands(MODEL_PAGE)[-1])
+        room.pass_s(20)
+        if number == 0:
+            report(room, ZOE, toy())
+            assert faults(room, "zoe")[-1] == [False]
+    room.tip(ANN, "tip-2")
+    room.activated(ZOE, room.commands(ZOE)[-1])
+    assert faults(room, "zoe")[-2:] == [[True], [False]]

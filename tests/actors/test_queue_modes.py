@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,7 +111,7 @@ def test_batch_takes_all_that_waits() -> None:
     queue = ActivationQueue(mode=QueueMode.BATCH)
     for name in "abc":
         queue.add(activation(name, 0))
-    assert [(each.tip_id, wait_s) for each, _, wait_s in queue.forecast(4.0)] == [
+    assert [(each.tip_id, wait_s) for each, _, wait_s in queue.forecast(100.0, 104.0, 30)] == [
         ("a", 4.0),
         ("b", 4.0),
         ("c", 4.0),
@@ -284,3 +285,77 @@ def test_positions_are_told_in_the_order_of_play(mode: QueueMode) -> None:
     }
     expected = {"cheap": 2, "dear": 1} if mode is QueueMode.PRIORITY else {"cheap": 1, "dear": 2}
     assert places == expected
+
+
+# ---- what is foreseen --------------------------------------------------------------------------
+
+
+def waits(queue: ActivationQueue, rate_per_min: int, now_s: float = 100.0) -> list[float | None]:
+    return [wait_s for _, _, wait_s in queue.forecast(now_s, now_s + 4, rate_per_min)]
+
+
+def lasting(name: str, after_s: float, seconds: int, priority: int = 1) -> Activation:
+    plain = activation(name, after_s, priority)
+    item = msgspec.structs.replace(plain.event.item, vibration=level(10, seconds))
+    return msgspec.structs.replace(plain, event=msgspec.structs.replace(plain.event, item=item))
+
+
+def test_the_rate_counts_in_what_is_foreseen() -> None:
+    queue = ActivationQueue()
+    for name in "abc":
+        queue.add(lasting(name, 0, 5))
+    assert waits(queue, 30) == [4.0, 9.0, 14.0]
+    queue.started(90.0)
+    assert waits(queue, 2) == [4.0, 50.0, 64.0]
+
+
+def test_while_it_is_paused_nobody_knows_how_long() -> None:
+    queue = ActivationQueue()
+    queue.add(activation("a", 0))
+    queue.paused = True
+    assert waits(queue, 30) == [None]
+
+
+@given(
+    st.sampled_from(QueueMode),
+    st.integers(1, 4),
+    st.lists(st.floats(0, 59), max_size=4).map(sorted),
+    st.integers(0, 12),
+)
+def test_what_is_foreseen_comes_true_if_nothing_comes_between(
+    mode: QueueMode, rate_per_min: int, started_s: list[float], waiting: int
+) -> None:
+    queue = ActivationQueue(mode=mode)
+    for at_s in started_s:
+        queue.started(at_s)
+    for number in range(waiting):
+        queue.add(lasting(f"t-{number}", number, 1 + number % 4, 1 + number % 3))
+    now_s = free_at_s = 60.0
+    foreseen = {
+        each.tip_id: wait_s for each, _, wait_s in queue.forecast(now_s, free_at_s, rate_per_min)
+    }
+    played = {}
+    while (start_s := queue.next_start_s(free_at_s, rate_per_min)) is not None:
+        together = queue.take()
+        queue.started(start_s)
+        played |= {each.tip_id: start_s - now_s for each in together}
+        free_at_s = start_s + together[-1].duration_s
+    assert played == pytest.approx(foreseen)
+
+
+def test_the_model_sees_who_comes_next_and_in_which_mode() -> None:
+    room = room_in(QueueMode.FIFO)
+    room.join_viewer(ANN, "ann")
+    for tip_id, amount in (("first", 20), ("cheap", 20), ("dear", 9_000)):
+        room.tip(ANN, tip_id, amount)
+    seen = room.frames_to(MODEL_PAGE, frames.QueueChanged)[-1]
+    assert [(e.tip_id, e.username, e.amount, e.wait_s) for e in seen.upcoming] == [
+        ("cheap", "Ann", 20, PLAY_S),
+        ("dear", "Ann", 9_000, PLAY_S + 3),
+    ]
+    assert (seen.mode, seen.next_in_s) == (QueueMode.FIFO, PLAY_S)
+    changed = PlatformSettings(enable_lovense=True, lovense_queue_mode=QueueMode.PRIORITY)
+    room.tell(PlatformSettingsChanged(changed))
+    seen = room.frames_to(MODEL_PAGE, frames.QueueChanged)[-1]
+    assert [e.tip_id for e in seen.upcoming] == ["dear", "cheap"]
+    assert seen.mode is QueueMode.PRIORITY

@@ -98,7 +98,7 @@ def test_it_waits_for_its_turn_as_any_other() -> None:
     room.pass_s(PLAY_S)
     assert room.commands(MODEL_PAGE)[-1].tip_id == "tip-0"
     told = [e.state for e in room.frames_to(ANN, frames.ActivationChanged) if e.tip_id == "tip-0"]
-    assert told == ["playing", "done", "queued", "playing"]
+    assert told == ["playing", "not_played", "queued", "playing"]
 
 
 def test_in_batch_mode_it_plays_for_itself_alone() -> None:

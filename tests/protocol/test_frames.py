@@ -24,6 +24,7 @@ from protocol.lovense import (
     VendorCall,
 )
 from protocol.tip_activated import LovenseMode, MembershipTier, ViewerSyncMode
+from protocol.toy_settings import QueueMode
 
 GOLDEN: dict[str, dict[str, Any]] = json.loads(
     (Path(__file__).parent / "golden" / "frames.json").read_text()
@@ -162,7 +163,14 @@ SERVER_FRAMES: dict[str, ServerFrame] = {
     "gap": frames.Gap(sampled=12, latest_only=3),
     "stop": frames.ToysStopped(VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))),
     "stop without a call": frames.ToysStopped(None),
-    "queueChanged": frames.QueueChanged(2, "tip-0001", False, 3.5),
+    "queueChanged": frames.QueueChanged(
+        2,
+        "tip-0001",
+        False,
+        3.5,
+        QueueMode.BATCH,
+        (frames.QueuedTip("tip-0002", "goldie", 150, 3.5),),
+    ),
     "activationChanged": frames.ActivationChanged("tip-0001", "queued", 2, 8.5),
     "modelToysChanged": frames.ModelToysChanged(
         (Toy("t1", "Lush", "lush", "", connected=True, battery=80),),
