@@ -124,7 +124,9 @@ export async function connect({ url, tokenLifeMs, serverTimeMs, integration }) {
     random: () => 0.999,
     integration: integration ?? undefined,
     pageId: "page-1",
+    storageKey: "luna",
   });
+  client.addEventListener("stopChanged", () => (dataset.stopWaits = client.stopWaits));
   client.addEventListener("status", ({ detail }) => (dataset.state = detail.state));
   client.addEventListener("tipNotice", ({ detail }) => (dataset.offset = detail.offset));
   const heard = [];

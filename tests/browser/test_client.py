@@ -65,6 +65,14 @@ class ServerSide:
         self.page.evaluate("ask({type: 'ping'})")
         expect_answer(self.page, "done")
 
+    def wait_for(self, kind: str, times: int) -> None:
+        """Until the newest socket has received so many of them."""
+        for _ in range(200):  # each look takes what has come
+            if len(self.sent(kind)) >= times:
+                return
+            self.page.evaluate("0")
+        raise AssertionError(f"{len(self.sent(kind))} of {times} {kind}")
+
     def sent(self, kind: str) -> list[dict[str, Any]]:
         """All frames of one type on the newest socket."""
         return [frame for frame in self.last if frame["type"] == kind]
@@ -265,6 +273,120 @@ def test_only_what_may_be_asked_twice_is_asked_again(
     expect(page.locator("main")).to_have_attribute("data-second", "done")
     assert [frame["tipId"] for frame in server.sent("tip")] == ["t1", "t2"]
     assert server.sent("stopToys") == []
+
+
+# ---- a stop always arrives -------------------------------------------------------------------
+
+
+def expect_stop_waits(page: Page, waits: bool) -> None:
+    expect(page.locator("main")).to_have_attribute("data-stop-waits", str(waits).lower())
+
+
+def test_a_stop_without_a_connection_goes_first_once_there_is_one(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    page.evaluate("client.reportToys([{id: 'lush'}])")
+    server.close(4000)
+    page.evaluate("ask({type: 'tip', tipId: 't1'}, true); client.stopToys()")
+    expect_stop_waits(page, True)
+    page.clock.run_for(1_000)
+    expect_stop_waits(page, False)
+    kinds = [frame["type"] for frame in server.last]
+    assert kinds == ["connect", "stopToys", "reportToys", "tip"]
+
+
+@pytest.mark.parametrize("other_page", [False, True])
+def test_a_stop_outlives_the_page(
+    page: Page, server: ServerSide, start: Callable[..., None], other_page: bool
+) -> None:
+    start()
+    server.close(4000)
+    page.evaluate("client.stopToys()")
+    if other_page:
+        page, old = page.context.new_page(), page
+        page.goto(old.url)
+        old.close()
+        page.clock.install(time=2_000)
+        server = ServerSide(page)
+    else:
+        page.reload()
+    server.invite()
+    expect_stop_waits(page, False)
+    assert [frame["type"] for frame in server.last[:2]] == ["connect", "stopToys"]
+    server.page.reload()
+    server.invite()
+    expect_state(page, "online")
+    server.hear()
+    assert server.sent("stopToys") == [], "delivered once, it is over"
+
+
+def test_a_stop_of_long_ago_is_not_delivered(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    server.close(4000)
+    page.evaluate("client.stopToys()")
+    page.reload()
+    page.clock.run_for(10 * 60 * 1000 + 1)
+    server.invite()
+    expect_state(page, "online")
+    server.hear()
+    assert server.sent("stopToys") == []
+
+
+def test_a_stop_that_is_answered_with_an_error_is_tried_again(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    server.answers = False
+    page.evaluate("client.stopToys()")
+    for number in range(1, 4):
+        server.wait_for("stopToys", number)
+        error = {"code": "ROOM_BUSY", "text": "The room is busy.", "retry": True}
+        server.answer(server.sent("stopToys")[-1], **error)
+        expect_stop_waits(page, True)
+        page.clock.run_for(5_000)
+    server.wait_for("stopToys", 4)
+    server.answer(server.sent("stopToys")[-1], result=None)
+    expect_stop_waits(page, False)
+    page.clock.run_for(60_000)
+    assert len(server.sent("stopToys")) == 4
+
+
+def test_each_press_is_sent_and_an_older_answer_does_not_end_a_newer_one(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    """Between two presses the toys may have been resumed."""
+    start()
+    server.answers = False
+    page.evaluate("client.stopToys(); client.resumeToys(); client.stopToys()")
+    server.wait_for("stopToys", 2)
+    first, second = server.sent("stopToys")
+    server.answer(first, result=None)
+    server.answer(server.sent("resumeToys")[0], result=None)
+    page.reload()
+    server.answers = True
+    server.invite()
+    expect_state(page, "online")
+    server.hear()
+    assert len(server.sent("stopToys")) == 1
+    assert second["ref"] > first["ref"]
+
+
+def test_a_resume_ends_a_stop_that_is_still_tried(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    server.answers = False
+    page.evaluate("client.stopToys()")
+    server.wait_for("stopToys", 1)
+    server.answer(server.sent("stopToys")[0], code="ROOM_BUSY", text="busy", retry=True)
+    server.answers = True
+    page.evaluate("client.resumeToys()")
+    expect_stop_waits(page, False)
+    page.clock.run_for(60_000)
+    assert len(server.sent("stopToys")) == 1
 
 
 def test_a_connection_that_does_not_answer_is_given_up(

@@ -1,7 +1,6 @@
 """The page's side of each integration, against the simulators: what counts as evidence, what each
 failure is called, and that a command is run once, whatever happens to the page."""
 
-import json
 from typing import Any
 
 import pytest
@@ -121,6 +120,21 @@ def test_the_models_stop_is_the_priced_clear(model_page: Page, product: str) -> 
     assert model_page.evaluate("toy.strength") == 16, "without a priced clear there is no stop"
     model_page.evaluate("(call) => adapter.stop(call)", tip(product, 777, "luna"))
     assert model_page.evaluate("toy.strength") == 0
+
+
+def test_how_long_what_plays_may_last(model_page: Page, product: str) -> None:
+    plays_for = """async () => {
+        const { playsForS } = await import('/web/sdk/play_time.js');
+        return playsForS();
+    }"""
+    assert model_page.evaluate(plays_for) is None
+    model_page.evaluate("(call) => run(call)", tip(product, 60))
+    assert model_page.evaluate(plays_for) == 8
+    model_page.clock.run_for(3_000)
+    model_page.reload()
+    assert model_page.evaluate(plays_for) == pytest.approx(5, abs=0.5)
+    model_page.clock.run_for(6_000)
+    assert model_page.evaluate(plays_for) is None
 
 
 def test_a_page_without_the_server_knows_the_same_stop(model_page: Page, product: str) -> None:
@@ -264,6 +278,8 @@ def test_the_memory_of_commands_is_bounded(viewer_page: Page) -> None:
     harness(viewer_page, "runCommands")
     viewer_page.evaluate(
         """async (call) => {
+        let nowMs = Date.now();
+        Date.now = () => nowMs++;
         for (let i = 0; i < 600; i++) {
             accept(`c${i}`, call);
             await new Promise((done) => queueMicrotask(() => queueMicrotask(done)));
@@ -271,6 +287,54 @@ def test_the_memory_of_commands_is_bounded(viewer_page: Page) -> None:
     }""",
         level(3),
     )
-    stored = viewer_page.evaluate("sessionStorage.getItem('tiproom.commands.luna')")
-    kept = [command_id for command_id, _ in json.loads(stored)]
-    assert kept == [f"c{number}" for number in range(88, 600)]
+    assert remembered(viewer_page) == {f"c{number}" for number in range(88, 600)}
+
+
+def remembered(page: Page) -> set[str]:
+    stored = page.evaluate("Object.keys(localStorage)")
+    prefix = "tiproom.command.luna."
+    return {key.removeprefix(prefix) for key in stored if key.startswith(prefix)}
+
+
+def test_a_command_is_forgotten_after_a_day(viewer_page: Page) -> None:
+    harness(viewer_page, "runCommands")
+    viewer_page.evaluate("(call) => accept('old', call)", level(3))
+    viewer_page.clock.run_for(24 * 3600 * 1000 + 1)
+    viewer_page.evaluate("(call) => accept('new', call)", level(3))
+    assert remembered(viewer_page) == {"new"}
+
+
+@pytest.fixture
+def other_tab(viewer_page: Page, static_site: str) -> Page:
+    """The same member's, in the same browser."""
+    tab = viewer_page.context.new_page()
+    tab.goto(f"{static_site}/")
+    harness(tab, "viewer")
+    harness(tab, "adapt", "BASIC_SDK")
+    harness(tab, "runCommands")
+    return tab
+
+
+def test_what_one_tab_has_run_no_other_runs(viewer_page: Page, other_tab: Page) -> None:
+    """The tab that the command went to first may be gone by now."""
+    harness(viewer_page, "runCommands")
+    deliver = "(call) => accept('c1', call)"
+    viewer_page.evaluate(deliver, level(3, 30))
+    viewer_page.close()
+    other_tab.evaluate("toy.stop()")
+    other_tab.evaluate(deliver, level(3, 30))
+    assert other_tab.evaluate("answers") == [["commandAccepted", "c1"], ["commandActivated", "c1"]]
+    assert other_tab.evaluate("toy.playing") is False
+
+
+def test_what_one_tab_still_runs_another_only_watches(viewer_page: Page, other_tab: Page) -> None:
+    harness(viewer_page, "runCommands")
+    viewer_page.evaluate("sdk = null; adapter.run = () => new Promise(() => {})")
+    deliver = "(call) => accept('c1', call)"
+    viewer_page.evaluate(deliver, level(3))
+    other_tab.evaluate(deliver, level(3))
+    assert other_tab.evaluate("answers") == [
+        ["commandAccepted", "c1"],
+        ["commandFailed", "c1", "interrupted"],
+    ]
+    assert other_tab.evaluate("toy.playing") is False

@@ -1,8 +1,8 @@
 /** What the model's own settings make of her tip menu, and the levels that would play all of it. */
 import { html, nothing } from "../vendor/lit-html/lit-html.js";
+import { SettledRead } from "./settled_read.js";
 
-/** A slider that is dragged changes things many times a second. */
-const SETTLE_MS = 250;
+const STRENGTH_MAX = 20;
 
 /**
  * @typedef {object} ProposedLevel
@@ -14,14 +14,8 @@ const SETTLE_MS = 250;
  */
 
 export class CoverageCard {
-  #read;
-  #changed;
+  #found;
   #use;
-  /** As the server answered; null before that. */
-  #found = null;
-  #timer = 0;
-  #reading = false;
-  #again = false;
 
   /**
    * @param {object} options
@@ -31,36 +25,16 @@ export class CoverageCard {
    *   place of hers; null: only she can, in the product
    */
   constructor({ read, changed, use }) {
-    this.#read = read;
-    this.#changed = changed;
+    this.#found = new SettledRead({ read, changed });
     this.#use = use;
   }
 
-  /** Something has changed, and perhaps more does: asks the server once it has come to rest. */
   reload() {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#ask(), SETTLE_MS);
-  }
-
-  async #ask() {
-    this.#again = true;
-    if (this.#reading) return;
-    this.#reading = true;
-    try {
-      while (this.#again) {
-        this.#again = false;
-        this.#found = await this.#read();
-      }
-    } catch {
-      // Not an alert: nothing that she did has failed. The card says that it does not know.
-      this.#found = null;
-    }
-    this.#reading = false;
-    this.#changed();
+    this.#found.reload();
   }
 
   template() {
-    const found = this.#found;
+    const found = this.#found.value;
     const off = found?.rows.filter(isOff) ?? [];
     return html`
       <section class="card" aria-labelledby="coverage-title" data-testid="coverage">
@@ -89,10 +63,18 @@ const unknown = () => html`
   <p class="soft">Tiproom has not read your toy's settings yet.</p>
 `;
 
-function known({ rows, proposal }, off, use) {
+function known({ rows, proposal, strengthMax }, off, use) {
   const standIns = rows.filter((row) => row.type === "PATTERN" && !isOff(row)).length;
   return html`
     ${off.length === 0 ? html`<p>Your settings play every row as it is meant.</p>` : list(off)}
+    ${
+      strengthMax === STRENGTH_MAX
+        ? nothing
+        : html`<p class="notice small" data-testid="own-limit">
+            You limit your toy to strength ${strengthMax} of ${STRENGTH_MAX}: what is stronger plays
+            weaker, whatever your levels are.
+          </p>`
+    }
     ${
       standIns === 0
         ? nothing

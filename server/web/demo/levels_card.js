@@ -1,5 +1,6 @@
 /** The simulated product's own settings: which amount moves the toy how. */
 import { html } from "../vendor/lit-html/lit-html.js";
+import { live } from "../vendor/lit-html/directives/live.js";
 
 const FIELDS = [
   { field: "min", label: "from", low: 1, high: 99_999 },
@@ -39,6 +40,19 @@ export function levelsCard(levels) {
               .join(", ")}
             tokens.
           </p>
+          <label class="switch">
+            <span
+              ><strong>“clear” has a price</strong
+              ><span class="soft small">Without one, nothing can stop what already plays.</span></span
+            >
+            <input
+              type="checkbox"
+              role="switch"
+              data-testid="clear-priced"
+              .checked=${live(levels.clearPriced)}
+              @change=${({ target }) => (levels.clearPriced = target.checked)}
+            />
+          </label>
           <div class="actions">
             <button type="button" @click=${() => levels.reset()}>Reset levels</button>
           </div>

@@ -4,9 +4,13 @@ import { html, nothing } from "../vendor/lit-html/lit-html.js";
 import { TiproomClient } from "../sdk/client.js";
 import { CLOSES } from "../sdk/codes.js";
 import { CommandRunner } from "../sdk/commands.js";
+import { playsForS } from "../sdk/play_time.js";
+import { connectNow } from "./auto_connect.js";
 import { broadcastCard } from "./broadcast_card.js";
 import { CoverageCard } from "./coverage_card.js";
+import { DevicesCard } from "./devices_card.js";
 import { levelsCard } from "./levels_card.js";
+import { MenuCard } from "./menu_card.js";
 import { openModelToys, reopen } from "./model_toys.js";
 import {
   Feed,
@@ -17,20 +21,23 @@ import {
   page,
   pageHead,
   showStartFailure,
+  stopWaitsNotice,
   viewersPill,
 } from "./page.js";
+import { queueCard, queueModeCard } from "./queue_card.js";
 import { announceRealToys, failureNotice, toyList } from "./real_toys.js";
-import { openSession, pageId } from "./session.js";
+import { changeSite, openSession, pageId } from "./session.js";
 import { syncCard } from "./sync_card.js";
-import { aboutSeconds, integrationName } from "./words.js";
+import { integrationName, noStopWords } from "./words.js";
 
-const NO_STOP =
-  "Your settings have no price for “clear”, so nothing can stop what your toy plays now: it runs " +
-  "to its end. Switch it off at the toy or in the app. Nothing new starts.";
+const LIMIT_NOTE =
+  "Your product takes no strength from a site: a limit rules out your levels above it, the smallest " +
+  "of your toys in use for all of them. It does not tell your toys apart either: taking no part " +
+  "counts once none of them does.";
 
 async function start() {
-  const { socketUrl, fetchCredentials, get, patch } = await openSession("model");
-  const { adapter, failure, settingsUrl, simulator } = await openModelToys(get);
+  const { socketUrl, fetchCredentials, get, patch, put, remove } = await openSession("model");
+  const { adapter, failure, waits, settingsUrl, simulator } = await openModelToys(get);
   const { integration } = adapter;
   if (simulator === null) announceRealToys();
   let toys = await adapter.toys();
@@ -39,15 +46,19 @@ async function start() {
     fetchCredentials,
     integration,
     pageId: pageId(),
+    storageKey: "model",
   });
   const runner = new CommandRunner({
     adapter,
-    tell: (frame) => client.tell(frame),
+    tell: (frame) => {
+      menu.answered(frame);
+      client.tell(frame);
+    },
     serverNowMs: () => client.serverNowMs(),
     storageKey: "model",
   });
   const feed = new Feed();
-  let queue = { waiting: 0, playing: null, paused: false, nextInS: null };
+  let queue = { waiting: 0, playing: null, paused: false, nextInS: null, upcoming: [] };
   /** As the model chose it, until the room's own state has come. */
   let askedSyncMode = null;
   let alertText = null;
@@ -63,6 +74,12 @@ async function start() {
           Object.fromEntries(proposed.map(({ name, ...level }) => [name, { ...level, rLevel: 0 }])),
         )),
   });
+  const menu = new MenuCard({
+    read: () => get("/lovense/tip-menu"),
+    ask: (frame) => client.request(frame),
+    changed: refresh,
+  });
+  const devices = new DevicesCard({ get, put, remove, changed: refresh, note: LIMIT_NOTE });
   const say = (text) => {
     alertText = text;
     refresh();
@@ -73,19 +90,27 @@ async function start() {
   };
 
   /** What a real toy does now, no product tells. */
-  const mayPlay = () => simulator?.toy.playing ?? failure === null;
+  const mayPlay = () => simulator?.toy.playing ?? (failure === null && !waits);
+  const stopOwn = (call) => {
+    runner.stop(call);
+    menu.stopped();
+    if (call === null && mayPlay()) say(noStopWords(playsForS()));
+  };
 
   const stop = async () => {
     // The whole room is told now, or as soon as it can be; her own toy waits for nobody, and
     // nothing that waits here starts any more.
-    const { state } = client.status;
-    client.request({ type: "stopToys" }, { resend: true }).catch((error) => say(error.message));
-    const call = await adapter.stopCall(client.room?.modelDisplayName ?? "model");
-    runner.stop(call);
-    if (call === null && mayPlay()) say(NO_STOP);
-    else if (state !== "online") {
-      say("Not connected: your own toy was stopped, the others follow with the connection.");
-    }
+    client.stopToys();
+    stopOwn(await adapter.stopCall(client.room?.modelDisplayName ?? "model"));
+  };
+  const resume = () => {
+    say(null);
+    client.resumeToys().catch((error) => say(error.message));
+  };
+  const chooseQueueMode = async (lovenseQueueMode) => {
+    say(null);
+    await changeSite({ lovenseQueueMode }).catch((error) => say(error.message));
+    refresh();
   };
   const end = () => ask({ type: "endBroadcast" });
   const goLive = async (mode) => {
@@ -123,14 +148,26 @@ async function start() {
   }
   client.addEventListener("roomChanged", () => (askedSyncMode = null));
   // The server has heard of her settings: now it can say what comes of them.
-  client.addEventListener("modelToysChanged", () => coverage.reload());
+  client.addEventListener("modelToysChanged", () => {
+    coverage.reload();
+    devices.reload();
+  });
   let options = "";
   client.addEventListener("roomChanged", ({ detail }) => {
-    if (options !== (options = JSON.stringify(detail.room.tipOptions))) coverage.reload();
+    if (options === (options = JSON.stringify(detail.room.tipOptions))) return;
+    coverage.reload();
+    menu.reload();
   });
+  client.addEventListener("snapshot", () => {
+    menu.reload();
+    devices.reload();
+  });
+  client.addEventListener("stopChanged", refresh);
+  client.addEventListener("deviceWarning", ({ detail }) => devices.warn(detail));
   document.addEventListener("visibilitychange", () => {
     if (document.visibilityState === "visible" && client.status.state === "online") {
       coverage.reload();
+      menu.reload();
     }
   });
   client.addEventListener("tipNotice", ({ detail }) => {
@@ -144,8 +181,7 @@ async function start() {
   client.addEventListener("command", ({ detail }) => runner.accept(detail));
   client.addEventListener("testCommand", ({ detail }) => runner.accept(detail));
   client.addEventListener("stop", ({ detail }) => {
-    runner.stop(detail.call);
-    if (detail.call === null && mayPlay()) say(NO_STOP);
+    stopOwn(detail.call);
     refresh();
   });
 
@@ -165,10 +201,14 @@ async function start() {
     if (status.state === "refused") return html`${head} ${refusal(status)}`;
     return html`
       ${head} ${alertBox(alertText, () => say(null))}
+      ${stopWaitsNotice(client.stopWaits && !online)} ${devices.warningsTemplate()}
       <div class="columns">
-        <div class="column">${toyCard(room)} ${feed.template()}</div>
         <div class="column">
-          ${broadcastCard({ room, integration, online, goLive, end })} ${queueCard()}
+          ${toyCard(room)} ${devices.template()} ${menu.template(online)} ${feed.template()}
+        </div>
+        <div class="column">
+          ${broadcastCard({ room, integration, online, goLive, end })} ${queueCard(queue)}
+          ${queueModeCard({ mode: queue.mode, choose: chooseQueueMode })}
           ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })}
           ${coverage.template()} ${simulator === null ? nothing : levelsCard(simulator.levels)}
         </div>
@@ -183,7 +223,7 @@ async function start() {
         <div class="card-head">
           <h2 id="toy-title">Your toy</h2>
           ${
-            simulator === null
+            simulator === null || waits
               ? html`<span class="soft small">${integrationName(integration)}</span>`
               : reactions(simulator)
           }
@@ -196,8 +236,20 @@ async function start() {
               </p>`
             : nothing
         }
-        ${simulator === null ? realToys() : simulatedToy(simulator.toy)}
+        ${waits ? connectToy() : simulator === null ? realToys() : simulatedToy(simulator.toy)}
       </section>
+    `;
+  }
+
+  /** Her settings or the site's say that a page does not do it by itself. */
+  function connectToy() {
+    return html`
+      <p class="soft">This page connects to your toy when you say so.</p>
+      <div class="actions">
+        <button type="button" class="primary" data-testid="connect-toy" @click=${connectNow}>
+          Connect my toy
+        </button>
+      </div>
     `;
   }
 
@@ -217,7 +269,10 @@ async function start() {
         <button
           type="button"
           data-testid="toy-power"
-          @click=${() => (toy.connected = !toy.connected)}
+          @click=${() => {
+            if (toy.connected) devices.expectLoss();
+            toy.connected = !toy.connected;
+          }}
         >
           ${toy.connected ? "Disconnect toy" : "Connect toy"}
         </button>
@@ -234,28 +289,6 @@ async function start() {
           ? html`<p><a href=${settingsUrl} target="_blank" rel="noopener">Your Lovense settings</a></p>`
           : nothing
       }
-    `;
-  }
-
-  function queueCard() {
-    const state = queue.paused ? "Paused" : queue.playing === null ? "Idle" : "Playing";
-    const next = queue.nextInS === null ? "" : `, the next in ${aboutSeconds(queue.nextInS)}`;
-    return html`
-      <section class="card" aria-labelledby="queue-title" data-testid="queue">
-        <div class="card-head">
-          <h2 id="queue-title">Queue</h2>
-          <span
-            class="pill"
-            data-testid="queue-state"
-            data-tone=${queue.paused ? "warn" : queue.playing === null ? "" : "accent"}
-            >${state}</span
-          >
-        </div>
-        <p>
-          <span class="big-number">${queue.waiting}</span>
-          <span class="soft">${queue.waiting === 1 ? "tip waits" : "tips wait"}${next}</span>
-        </p>
-      </section>
     `;
   }
 
@@ -276,7 +309,7 @@ async function start() {
                 type="button"
                 class="primary"
                 data-testid="resume"
-                @click=${() => ask({ type: "resumeToys" })}
+                @click=${resume}
               >
                 Resume
               </button>`

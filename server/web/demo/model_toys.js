@@ -8,6 +8,7 @@ import { openToys } from "../sdk/vendor.js";
 import { ModelLevels } from "../simulator/model_levels.js";
 import { SimulatedToy } from "../simulator/simulated_toy.js";
 import { TipPlayer } from "../simulator/tip_player.js";
+import { connectsItself } from "./auto_connect.js";
 
 const OWNER = "model";
 
@@ -17,6 +18,7 @@ const OWNER = "model";
  * @typedef {object} ModelToys
  * @property {any} adapter
  * @property {Error | null} failure why there is no toy on this page
+ * @property {boolean} waits until she asks for it, with `connectNow`
  * @property {string | null} settingsUrl the vendor's page of her own levels, for her alone
  * @property {{toy: SimulatedToy, levels: ModelLevels, player: TipPlayer} | null} simulator
  */
@@ -38,15 +40,21 @@ export async function openModelToys(get) {
     return {
       adapter: new NoToyAdapter(asked in INSTALLERS ? asked : "CAM_KIT"),
       failure: new ToyFailure(error.code, error.message),
+      waits: false,
       settingsUrl: null,
       simulator: null,
     };
   }
   // Real products come with tokens and scripts of the one integration that the server names.
   if (session.simulated && asked in INSTALLERS) session = { ...session, integration: asked };
+  const { settingsUrl } = session;
   const simulator = session.simulated ? newSimulator() : null;
+  if (!connectsItself(session)) {
+    const adapter = new NoToyAdapter(session.integration);
+    return { adapter, failure: null, waits: true, settingsUrl, simulator };
+  }
   const opened = await openToys(session, () => INSTALLERS[session.integration](simulator.player));
-  return { ...opened, settingsUrl: session.settingsUrl, simulator };
+  return { ...opened, waits: false, settingsUrl, simulator };
 }
 
 function newSimulator() {

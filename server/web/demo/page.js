@@ -87,6 +87,23 @@ export function alertBox(text, dismiss) {
   `;
 }
 
+/** A stop that the server has not heard. Read out at once, and gone once it has been delivered.
+ * @param {boolean} waits */
+export function stopWaitsNotice(waits) {
+  return html`
+    <div role="alert" data-testid="stop-waits">
+      ${
+        waits
+          ? html`<p class="notice" data-tone="danger">
+              Not connected: your own toy was stopped. The rest of the stop is delivered first of all
+              with the connection, also if you reload this page.
+            </p>`
+          : nothing
+      }
+    </div>
+  `;
+}
+
 /** Public notices, newest first, bounded. */
 export class Feed {
   #notices = [];

@@ -11,6 +11,8 @@
  * @property {() => Promise<import("../sdk/client.js").Credentials>} fetchCredentials
  * @property {(path: string) => Promise<any>} get reads a resource, as this user
  * @property {(path: string, change: object) => Promise<any>} patch changes a resource, as this user
+ * @property {(path: string, body: object) => Promise<any>} put the same
+ * @property {(path: string) => Promise<any>} remove a resource, as this user
  */
 
 /** @param {string} as `model` or a viewer's name  @returns {Promise<DemoSession>} */
@@ -23,13 +25,21 @@ export async function openSession(as) {
     unused = null;
     return { token, expiresAtMs: Date.parse(expiresAt) };
   };
-  const asUser = async (path, method, body) => {
-    const { token } = await issue(as);
-    return exchange(path, method, body, { authorization: `Bearer ${token}` });
-  };
-  const get = (path) => asUser(path, "GET");
-  const patch = (path, change) => asUser(path, "PATCH", change);
-  return { socketUrl, roomId, users, fetchCredentials, get, patch };
+  const get = (path) => askAs(as, path, "GET");
+  const patch = (path, change) => askAs(as, path, "PATCH", change);
+  const put = (path, body) => askAs(as, path, "PUT", body);
+  const remove = (path) => askAs(as, path, "DELETE");
+  return { socketUrl, roomId, users, fetchCredentials, get, patch, put, remove };
+}
+
+/** Changes the site's settings, as its admin. @param {object} change */
+export function changeSite(change) {
+  return askAs("admin", "/admin/settings", "PATCH", change);
+}
+
+async function askAs(as, path, method, body) {
+  const { token } = await issue(as);
+  return exchange(path, method, body, { authorization: `Bearer ${token}` });
 }
 
 function issue(as) {

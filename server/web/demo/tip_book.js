@@ -2,10 +2,14 @@
  * The viewer's own tips on this page and how each fares. Event `change`.
  *
  * A tip keeps its tipId until it is answered, through lost connections (the client asks again) and
- * through a reload of the page (kept in sessionStorage): it is paid once, whatever happens.
+ * through a reload of the page (kept in sessionStorage): it is paid once, whatever happens. How it
+ * fares is heard as it happens; what ended while nobody listened is looked up.
  */
 
 const SHOWN_MAX = 8;
+/** After a snapshot the server tells of every tip that is not finished. Then one is that it has not
+ * told of. */
+const HEARD_BY_MS = 500;
 
 /**
  * @typedef {object} TipEntry
@@ -25,22 +29,35 @@ export class TipBook extends EventTarget {
   entries = [];
   #client;
   #key;
+  #read;
+  /** tipIds of which the server has said nothing since the last snapshot */
+  #unheard = new Set();
 
-  /** @param {import("../sdk/client.js").TiproomClient} client  @param {string} owner */
-  constructor(client, owner) {
+  /**
+   * @param {import("../sdk/client.js").TiproomClient} client
+   * @param {string} owner
+   * @param {(path: string) => Promise<any>} read asks the server, as the viewer
+   */
+  constructor(client, owner, read) {
     super();
     this.#client = client;
     this.#key = `tiproom.tips.${owner}`;
+    this.#read = read;
     client.addEventListener("activationChanged", ({ detail }) => {
       const { tipId, state, position, waitS, reason } = detail;
+      this.#unheard.delete(tipId);
       this.#update(tipId, { state, position, waitS, reason });
+    });
+    client.addEventListener("snapshot", () => {
+      this.#unheard = new Set(this.entries.filter(isUnderWay).map(({ tipId }) => tipId));
+      if (this.#unheard.size > 0) setTimeout(() => this.#lookUp(), HEARD_BY_MS);
     });
   }
 
   /** Send again what an earlier life of this page left unanswered. Rejects like `send`. */
   async sendUnanswered() {
     this.entries = JSON.parse(sessionStorage.getItem(this.#key) ?? "[]");
-    await Promise.all(this.entries.map((entry) => this.#ask(entry)));
+    await Promise.all(this.entries.filter(isOpen).map((entry) => this.#ask(entry)));
   }
 
   /**
@@ -85,6 +102,16 @@ export class TipBook extends EventTarget {
     }
   }
 
+  async #lookUp() {
+    for (const tipId of this.#unheard) {
+      const { activations } = await this.#read(`/lovense/activations?tipId=${tipId}`);
+      if (activations.length === 0 || !this.#unheard.delete(tipId)) continue;
+      const reached = activations.some(({ state }) => ["ACTIVATED", "MERGED"].includes(state));
+      const [{ reason }] = activations;
+      this.#update(tipId, reached ? { state: "done" } : { state: "not_played", reason });
+    }
+  }
+
   #find(tipId) {
     return this.entries.find((each) => each.tipId === tipId);
   }
@@ -97,7 +124,10 @@ export class TipBook extends EventTarget {
   }
 
   #changed() {
-    sessionStorage.setItem(this.#key, JSON.stringify(this.entries.filter(isOpen)));
+    sessionStorage.setItem(
+      this.#key,
+      JSON.stringify(this.entries.filter((each) => isOpen(each) || isUnderWay(each))),
+    );
     this.dispatchEvent(new Event("change"));
   }
 }
@@ -112,6 +142,11 @@ const NOT_SETTLED = new Set([
   "ROOM_OFFLINE",
   "USER_UNKNOWN",
 ]);
+
+/** Settled, and not yet finished. */
+function isUnderWay({ state }) {
+  return state === "settled" || state === "queued" || state === "playing";
+}
 
 function isOpen({ state }) {
   return state === "sending" || state === "unknown";

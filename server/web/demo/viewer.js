@@ -5,6 +5,8 @@ import { live } from "../vendor/lit-html/directives/live.js";
 import { TiproomClient } from "../sdk/client.js";
 import { CommandRunner } from "../sdk/commands.js";
 import { isOnline } from "../sdk/vendor_report.js";
+import { connectNow } from "./auto_connect.js";
+import { DevicesCard } from "./devices_card.js";
 import {
   Feed,
   alertBox,
@@ -14,6 +16,7 @@ import {
   page,
   pageHead,
   showStartFailure,
+  stopWaitsNotice,
   viewersPill,
 } from "./page.js";
 import { announceRealToys, failureNotice, toyList } from "./real_toys.js";
@@ -23,23 +26,32 @@ import { ownTipsCard, tipCard } from "./tip_cards.js";
 import { openViewerToys } from "./viewer_toys.js";
 import { tierName } from "./words.js";
 
+const LIMIT_NOTE =
+  "A limit counts in every room, whatever is tipped. Your toys play together, so the smallest limit " +
+  "counts for all of them.";
+
 async function start() {
   const as = new URLSearchParams(location.search).get("as");
   if (!as) throw new Error("Whose page is this? The address needs ?as=NAME.");
-  const { socketUrl, fetchCredentials, get } = await openSession(as);
-  const { adapter, failure, simulator } = await openViewerToys(as, get);
+  const { socketUrl, fetchCredentials, get, put, remove } = await openSession(as);
+  const { adapter, failure, waits, simulator } = await openViewerToys(as, get);
   if (simulator === null) announceRealToys();
   let toys = await adapter.toys();
   const connected = () => toys.some(isOnline);
 
-  const client = new TiproomClient({ url: socketUrl, fetchCredentials, pageId: pageId() });
+  const client = new TiproomClient({
+    url: socketUrl,
+    fetchCredentials,
+    pageId: pageId(),
+    storageKey: as,
+  });
   const runner = new CommandRunner({
     adapter,
     tell: (frame) => client.tell(frame),
     serverNowMs: () => client.serverNowMs(),
     storageKey: as,
   });
-  const tips = new TipBook(client, as);
+  const tips = new TipBook(client, as, get);
   const feed = new Feed();
   /** Toggles as the viewer set them, until the server has answered. */
   const asked = {};
@@ -47,6 +59,7 @@ async function start() {
   let alertText = null;
 
   const refresh = page(template);
+  const devices = new DevicesCard({ get, put, remove, changed: refresh, note: LIMIT_NOTE });
   const say = (text) => {
     alertText = text;
     refresh();
@@ -60,9 +73,9 @@ async function start() {
     // The own toy rests at once, connected or not; the server is told, now or as soon as it can
     // be, so that nothing follows until the viewer resumes.
     if (adapter.appConnected()) runner.stop(null);
-    orSay(client.request({ type: "stopToys" }, { resend: true }));
+    client.stopToys();
   };
-  const resume = () => orSay(client.request({ type: "resumeToys" }));
+  const resume = () => orSay(client.resumeToys());
   const setPreference = async (name, wanted) => {
     asked[name] = wanted;
     await orSay(client.setPreferences({ [name]: wanted }));
@@ -74,7 +87,7 @@ async function start() {
     refresh();
     document.getElementById("pairing").showModal();
   };
-  const pair = () => orSay(showPairing());
+  const pair = () => (waits ? connectNow() : orSay(showPairing()));
 
   document.addEventListener("keydown", (event) => {
     // In an open dialog Escape closes the dialog.
@@ -84,6 +97,7 @@ async function start() {
   adapter.addEventListener("toysChanged", ({ detail }) => {
     toys = detail;
     client.reportToys(detail);
+    devices.reload();
     // The app is there: its owner has scanned the code.
     if (simulator === null && connected()) document.getElementById("pairing")?.close();
     refresh();
@@ -97,6 +111,9 @@ async function start() {
   for (const type of ["status", "snapshot", "roomChanged", "presenceChanged", "selfChanged"]) {
     client.addEventListener(type, refresh);
   }
+  client.addEventListener("stopChanged", refresh);
+  client.addEventListener("snapshot", () => devices.reload());
+  client.addEventListener("deviceWarning", ({ detail }) => devices.warn(detail));
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -123,6 +140,7 @@ async function start() {
         facts: html`${livePill(room)} ${viewersPill(client.viewers)} ${connectionPill(status)}`,
       })}
       ${alertBox(alertText, () => say(null))}
+      ${stopWaitsNotice(client.stopWaits && status.state !== "online")} ${devices.warningsTemplate()}
       ${status.state === "refused" ? html`<p class="notice" data-tone="danger" role="alert">${status.reason}</p>` : nothing}
       <div class="columns">
         <div class="column">
@@ -133,7 +151,7 @@ async function start() {
           })}
           ${ownTipsCard(tips.entries, (entry) => orSay(tips.sendAgain(entry)))}
         </div>
-        <div class="column">${toyCard(self)} ${feed.template()}</div>
+        <div class="column">${toyCard(self)} ${devices.template()} ${feed.template()}</div>
       </div>
       ${pairingDialog()}
     `;
@@ -212,9 +230,14 @@ async function start() {
     `;
   }
 
+  function leave(phone) {
+    devices.expectLoss();
+    phone.leave();
+  }
+
   /** With a real toy, its owner disconnects it in the app. */
   function disconnectButton(phone) {
-    return html`<button type="button" data-testid="disconnect-toy" @click=${() => phone.leave()}>
+    return html`<button type="button" data-testid="disconnect-toy" @click=${() => leave(phone)}>
       Disconnect
     </button>`;
   }

@@ -4,11 +4,13 @@ import { ToyFailure } from "../sdk/toy_failure.js";
 import { openToys } from "../sdk/vendor.js";
 import { SimulatedPhone, installBasicSdk } from "../simulator/basic_sdk.js";
 import { SimulatedToy } from "../simulator/simulated_toy.js";
+import { connectsItself } from "./auto_connect.js";
 
 /**
  * @typedef {object} ViewerToys
  * @property {any} adapter
  * @property {Error | null} failure why there is no toy on this page
+ * @property {boolean} waits until the viewer asks for it, with `connectNow`
  * @property {{toy: SimulatedToy, phone: SimulatedPhone} | null} simulator
  */
 
@@ -20,11 +22,14 @@ export async function openViewerToys(owner, get) {
     session = await get("/lovense/session");
   } catch (error) {
     const failure = new ToyFailure(error.code, error.message);
-    return { adapter: new NoToyAdapter("BASIC_SDK"), failure, simulator: null };
+    return { adapter: new NoToyAdapter("BASIC_SDK"), failure, waits: false, simulator: null };
   }
   const simulator = session.simulated ? newSimulator(owner) : null;
+  if (!connectsItself(session)) {
+    return { adapter: new NoToyAdapter("BASIC_SDK"), failure: null, waits: true, simulator };
+  }
   const opened = await openToys(session, async () => installBasicSdk(simulator.phone));
-  return { ...opened, simulator };
+  return { ...opened, waits: false, simulator };
 }
 
 function newSimulator(owner) {

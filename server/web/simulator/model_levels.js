@@ -28,12 +28,25 @@ const SPECIALS = {
 export class ModelLevels extends EventTarget {
   #key;
   #levels;
+  #clearPriced;
 
   /** @param {string} owner names the stored table */
   constructor(owner) {
     super();
     this.#key = `tiproom.simulator.levels.${owner}`;
     this.#levels = JSON.parse(localStorage.getItem(this.#key) ?? "null") ?? LEVELS;
+    this.#clearPriced = localStorage.getItem(`${this.#key}.clear`) !== "none";
+  }
+
+  /** Whether `clear` has a price: without one these products have no stop. */
+  get clearPriced() {
+    return this.#clearPriced;
+  }
+
+  set clearPriced(priced) {
+    this.#clearPriced = priced;
+    localStorage.setItem(`${this.#key}.clear`, priced ? "priced" : "none");
+    this.dispatchEvent(new Event("change"));
   }
 
   /** A copy; each level as in LEVELS above. @returns {Record<string, Record<string, number>>} */
@@ -42,7 +55,8 @@ export class ModelLevels extends EventTarget {
   }
 
   get specials() {
-    return structuredClone(SPECIALS);
+    const { clear, ...others } = structuredClone(SPECIALS);
+    return this.#clearPriced ? { ...others, clear } : others;
   }
 
   /**
@@ -65,7 +79,8 @@ export class ModelLevels extends EventTarget {
 
   reset() {
     this.#levels = LEVELS;
-    localStorage.removeItem(this.#key);
+    this.#clearPriced = true;
+    for (const key of [this.#key, `${this.#key}.clear`]) localStorage.removeItem(key);
     this.dispatchEvent(new Event("change"));
   }
 
@@ -75,7 +90,7 @@ export class ModelLevels extends EventTarget {
    *   | {level: number, strength: number, seconds: number} | null} null: the toy does not react
    */
   reactionTo(amount) {
-    for (const [name, { token, time }] of Object.entries(SPECIALS)) {
+    for (const [name, { token, time }] of Object.entries(this.specials)) {
       if (token === amount) return { special: name, seconds: time ?? 0 };
     }
     for (const [name, { min, max, time, vLevel }] of Object.entries(this.#levels)) {
