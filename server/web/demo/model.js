@@ -61,6 +61,8 @@ async function start() {
   let queue = { waiting: 0, playing: null, paused: false, nextInS: null, upcoming: [] };
   /** As the model chose it, until the room's own state has come. */
   let askedSyncMode = null;
+  /** The same of the site's queue mode. */
+  let askedQueueMode = null;
   let alertText = null;
 
   const refresh = page(template);
@@ -109,8 +111,13 @@ async function start() {
   };
   const chooseQueueMode = async (lovenseQueueMode) => {
     say(null);
-    await changeSite({ lovenseQueueMode }).catch((error) => say(error.message));
-    refresh();
+    askedQueueMode = lovenseQueueMode;
+    try {
+      await changeSite({ lovenseQueueMode });
+    } catch (error) {
+      askedQueueMode = null;
+      say(error.message);
+    }
   };
   const end = () => ask({ type: "endBroadcast" });
   const goLive = async (mode) => {
@@ -176,6 +183,7 @@ async function start() {
   });
   client.addEventListener("queueChanged", ({ detail }) => {
     queue = detail;
+    askedQueueMode = null;
     refresh();
   });
   client.addEventListener("command", ({ detail }) => runner.accept(detail));
@@ -208,7 +216,7 @@ async function start() {
         </div>
         <div class="column">
           ${broadcastCard({ room, integration, online, goLive, end })} ${queueCard(queue)}
-          ${queueModeCard({ mode: queue.mode, choose: chooseQueueMode })}
+          ${queueModeCard({ mode: askedQueueMode ?? queue.mode, choose: chooseQueueMode })}
           ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })}
           ${coverage.template()} ${simulator === null ? nothing : levelsCard(simulator.levels)}
         </div>

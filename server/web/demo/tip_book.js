@@ -124,10 +124,7 @@ export class TipBook extends EventTarget {
   }
 
   #changed() {
-    sessionStorage.setItem(
-      this.#key,
-      JSON.stringify(this.entries.filter((each) => isOpen(each) || isUnderWay(each))),
-    );
+    sessionStorage.setItem(this.#key, JSON.stringify(this.entries));
     this.dispatchEvent(new Event("change"));
   }
 }

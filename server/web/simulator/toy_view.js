@@ -29,6 +29,10 @@ export class ToyView extends HTMLElement {
     this.#update();
   }
 
+  get toy() {
+    return this.#toy;
+  }
+
   disconnectedCallback() {
     cancelAnimationFrame(this.#frame);
     this.#toy?.removeEventListener("change", this.#update);
