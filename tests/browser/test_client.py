@@ -307,7 +307,6 @@ def test_a_stop_outlives_the_page(
         page, old = page.context.new_page(), page
         page.goto(old.url)
         old.close()
-        page.clock.install(time=2_000)
         server = ServerSide(page)
     else:
         page.reload()

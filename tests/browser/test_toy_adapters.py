@@ -127,6 +127,7 @@ def test_how_long_what_plays_may_last(model_page: Page, product: str) -> None:
         const { playsForS } = await import('/web/sdk/play_time.js');
         return playsForS();
     }"""
+    model_page.evaluate("adapter.settings().then(() => null)")
     assert model_page.evaluate(plays_for) is None
     model_page.evaluate("(call) => run(call)", tip(product, 60))
     assert model_page.evaluate(plays_for) == 8
@@ -329,7 +330,7 @@ def test_what_one_tab_has_run_no_other_runs(viewer_page: Page, other_tab: Page) 
 
 def test_what_one_tab_still_runs_another_only_watches(viewer_page: Page, other_tab: Page) -> None:
     harness(viewer_page, "runCommands")
-    viewer_page.evaluate("sdk = null; adapter.run = () => new Promise(() => {})")
+    viewer_page.evaluate("() => { adapter.run = () => new Promise(() => {}) }")
     deliver = "(call) => accept('c1', call)"
     viewer_page.evaluate(deliver, level(3))
     other_tab.evaluate(deliver, level(3))

@@ -47,6 +47,7 @@ def test_without_a_developer_token_toys_are_simulated(site: Site) -> None:
         "role": "model",
         "integration": "EXTENSION",
         "simulated": True,
+        "autoConnect": True,
         "websiteName": "XXXChatNow",
         "modelName": "Ruby Rain",
         "scriptUrl": None,
@@ -58,12 +59,28 @@ def test_without_a_developer_token_toys_are_simulated(site: Site) -> None:
         "role": "viewer",
         "integration": "BASIC_SDK",
         "simulated": True,
+        "autoConnect": True,
         "uid": "alex",
         "platform": "XXXChatNow",
         "scriptUrl": None,
         "authToken": None,
     }
     assert "lovense" not in model.headers["content-security-policy"]
+
+
+def test_a_page_connects_by_itself_where_the_site_and_the_model_say_so(site: Site) -> None:
+    def set_to(platform: bool, own: bool) -> tuple[bool, bool]:
+        body = {"lovenseEnableAutoConnect": platform}
+        assert site.request("PATCH", "/admin/settings", "admin", json=body).status_code == 200
+        path = "/models/{model_id}/settings"
+        answer = site.request("PATCH", path, "model", json={"autoConnect": own})
+        assert answer.status_code == 200, answer.text
+        both = (site.request("GET", PATH, who).json() for who in ("model", "alex"))
+        return tuple(each["autoConnect"] for each in both)  # type: ignore[return-value]
+
+    assert set_to(False, True) == (False, False)
+    assert set_to(True, False) == (False, True)
+    assert set_to(True, True) == (True, True)
 
 
 def test_only_models_and_viewers_may(site: Site) -> None:

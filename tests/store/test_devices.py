@@ -86,7 +86,8 @@ async def test_what_an_owner_has_set_outlives_reports_and_comes_with_the_member(
 ) -> None:
     [device] = await see(store, "alex", toy())
     assert (await store.members.load_viewer("alex")).overrides == {}
-    changed = await store.devices.change("alex", device.device_id, LIMIT, "Mine")
+    changed, overrides = await store.devices.change("alex", device.device_id, LIMIT, "Mine")
+    assert overrides == await store.devices.load_overrides("alex")
     assert (changed.override, changed.nickname) == (LIMIT, "Mine")
     [again] = await see(store, "alex", toy(nickname="Other"))
     assert (again.override, again.nickname) == (LIMIT, "Mine")

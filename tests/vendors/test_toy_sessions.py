@@ -30,10 +30,10 @@ def vendor() -> Iterator[VendorStandIn]:
 async def test_without_a_developer_token_everything_is_simulated() -> None:
     sessions = ToySessions(None, VendorUrls())
     for mode in LovenseMode:
-        session = await sessions.of_model(mode, "model-1", "Ruby Rain")
+        session = await sessions.of_model(mode, "model-1", "Ruby Rain", True)
         assert (session.integration, session.simulated) == (mode, True)
         assert session.script_url is session.model_token is session.settings_url is None
-    viewer = await sessions.of_viewer("alex", "Alex")
+    viewer = await sessions.of_viewer("alex", "Alex", True)
     assert viewer.simulated
     assert viewer.script_url is viewer.auth_token is None
     assert sessions.page_hosts == ()
@@ -42,7 +42,7 @@ async def test_without_a_developer_token_everything_is_simulated() -> None:
 async def test_the_extension_needs_no_token(vendor: VendorStandIn) -> None:
     async with open_lovense(DEVELOPER_TOKEN, vendor.url) as lovense:
         sessions = ToySessions(lovense, VendorUrls())
-        session = await sessions.of_model(LovenseMode.EXTENSION, "model-1", "Ruby Rain")
+        session = await sessions.of_model(LovenseMode.EXTENSION, "model-1", "Ruby Rain", True)
     assert session.script_url == f"{API_URL}/cam-extension/static/js-sdk/broadcast.js"
     assert (session.website_name, session.model_name) == (CAM_SITE_NAME, "Ruby Rain")
     assert session.model_token is session.settings_url is None
@@ -52,7 +52,7 @@ async def test_the_extension_needs_no_token(vendor: VendorStandIn) -> None:
 async def test_cam_kit_gets_the_models_own_token(vendor: VendorStandIn) -> None:
     async with open_lovense(DEVELOPER_TOKEN, vendor.url) as lovense:
         sessions = ToySessions(lovense, VendorUrls(api=vendor.url))
-        session = await sessions.of_model(LovenseMode.CAM_KIT, "model/1&", "Ruby Rain")
+        session = await sessions.of_model(LovenseMode.CAM_KIT, "model/1&", "Ruby Rain", True)
     assert session.model_token == f"{MODEL_TOKEN}model/1&"
     query = f"?mToken={MODEL_TOKEN}model%2F1%26"
     assert session.script_url == f"{vendor.url}/api/cam/model/v2/model.js{query}"
@@ -61,14 +61,14 @@ async def test_cam_kit_gets_the_models_own_token(vendor: VendorStandIn) -> None:
 
 async def test_a_viewer_gets_a_token_and_each_script_can_be_moved(vendor: VendorStandIn) -> None:
     async with open_lovense(DEVELOPER_TOKEN, vendor.url) as lovense:
-        usual = await ToySessions(lovense, VendorUrls()).of_viewer("alex", "Alex")
+        usual = await ToySessions(lovense, VendorUrls()).of_viewer("alex", "Alex", True)
         urls = VendorUrls(
             extension_script="https://a.example/e.js",
             cam_kit_script="https://b.example:8443/k.js",
             basic_sdk_script="https://a.example/b.js",
         )
         sessions = ToySessions(lovense, urls)
-        moved = await sessions.of_viewer("alex", "Alex")
+        moved = await sessions.of_viewer("alex", "Alex", True)
     assert usual.script_url == f"{API_URL}/basic-sdk/core.min.js"
     assert (usual.uid, usual.platform) == ("alex", CAM_SITE_NAME)
     assert usual.auth_token == moved.auth_token == f"{AUTH_TOKEN}alex"
