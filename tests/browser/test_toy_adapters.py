@@ -316,12 +316,22 @@ def other_tab(viewer_page: Page, static_site: str) -> Page:
     return tab
 
 
+EXPECT_NOTED = """(state) => {
+    window.noted = new Promise((done) => addEventListener('storage', ({ key, newValue }) => {
+        if (key === 'tiproom.command.luna.c1' && newValue?.includes(state)) done();
+    }));
+}"""
+"""In the other tab: browsers bring it what the first has stored, a moment later."""
+
+
 def test_what_one_tab_has_run_no_other_runs(viewer_page: Page, other_tab: Page) -> None:
     """The tab that the command went to first may be gone by now."""
     harness(viewer_page, "runCommands")
     deliver = "(call) => accept('c1', call)"
+    other_tab.evaluate(EXPECT_NOTED, "activated")
     viewer_page.evaluate(deliver, level(3, 30))
     viewer_page.close()
+    other_tab.evaluate("noted.then(() => null)")
     other_tab.evaluate("toy.stop()")
     other_tab.evaluate(deliver, level(3, 30))
     assert other_tab.evaluate("answers") == [["commandAccepted", "c1"], ["commandActivated", "c1"]]
@@ -332,7 +342,9 @@ def test_what_one_tab_still_runs_another_only_watches(viewer_page: Page, other_t
     harness(viewer_page, "runCommands")
     viewer_page.evaluate("() => { adapter.run = () => new Promise(() => {}) }")
     deliver = "(call) => accept('c1', call)"
+    other_tab.evaluate(EXPECT_NOTED, "started")
     viewer_page.evaluate(deliver, level(3))
+    other_tab.evaluate("noted.then(() => null)")
     other_tab.evaluate(deliver, level(3))
     assert other_tab.evaluate("answers") == [
         ["commandAccepted", "c1"],

@@ -77,7 +77,7 @@ def test_a_command_that_fails_is_final_and_the_next_one_plays(site: Site) -> Non
         assert alex.tip(first, 15)["type"] == "ok"
         command = model.until("command", tipId=first)
         model.send("commandFailed", commandId=command["commandId"], code="toy_asleep")
-        alex.until("activationChanged", tipId=first, state="done")
+        alex.until("activationChanged", tipId=first, state="not_played", reason="page_reported")
         before = alex.ask("setPreferences")  # a failed toy gives no tokens back
         assert before["type"] == "ok"
         assert alex.tip(second, 15)["type"] == "ok"

@@ -417,7 +417,12 @@ def kinds(found: Any) -> dict[int, str]:
 
 
 def test_without_her_page_nothing_is_known(site: Site) -> None:
-    assert coverage(site) == {"known": False, "rows": [], "proposal": None}
+    assert coverage(site) == {
+        "known": False,
+        "strengthMax": 20,
+        "rows": [],
+        "proposal": None,
+    }
     with site.socket() as model:
         model.join(site.demo_token("model"), integration="EXTENSION", pageId="page-1")
         assert not coverage(site)["known"]
