@@ -413,18 +413,25 @@ export interface ToysStopped {
   readonly call: VendorCall | null;
 }
 
-/** To the model: the activation queue. `playing`: tipId of what plays. */
+/**
+ * To the model: the activation queue. `playing`: tipId of what plays. `nextInS`: null while
+ * nothing waits or the toys are stopped. `upcoming`: the first ten, in the order of play; in
+ * mode batch those that play together have the same `waitS`.
+ */
 export interface QueueChanged {
   readonly type: "queueChanged";
   readonly waiting: number;
   readonly playing: string | null;
   readonly paused: boolean;
   readonly nextInS: number | null;
+  readonly mode: "fifo" | "priority" | "batch";
+  readonly upcoming: ReadonlyArray<QueuedTip>;
 }
 
 /**
- * To the tipper: how the own tip fares. `state`: queued, playing, done or not_played;
- * `position` counts from 1 while it waits.
+ * To the tipper: how the own tip fares; after a snapshot for each that is not finished.
+ * `state`: queued, playing, done (a toy has reacted) or not_played; `position` counts from 1 while
+ * it waits, `waitS` as in a QueuedTip.
  */
 export interface ActivationChanged {
   readonly type: "activationChanged";
@@ -591,6 +598,17 @@ export interface VendorCall {
 }
 
 /**
+ * A tip that waits for the toys. `waitS`: seconds until it plays, as far as can be foreseen;
+ * null while the toys are stopped.
+ */
+export interface QueuedTip {
+  readonly tipId: string;
+  readonly username: string;
+  readonly amount: number;
+  readonly waitS: number | null;
+}
+
+/**
  * One toy, normalised. `battery` is a percentage 0..100, null where it is not reported.
  * `functions`: those that a strength can drive, as reported; empty where it is the type's.
  */
@@ -609,6 +627,8 @@ export interface Toy {
   readonly enabled: boolean;
   /** Its owner has taken out some of its functions. */
   readonly limited: boolean;
+  /** Connected, but the last command to it failed. */
+  readonly faulty: boolean;
 }
 
 /** Tips of `amountMin`..`amountMax` tokens run the toy at `strength` (0..20) for `seconds`. */
