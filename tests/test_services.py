@@ -44,6 +44,7 @@ def services_of(house: House) -> Services:
         dispatcher=unused,
         streams=unused,
         dead_letters=unused,
+        skipped_events=unused,
         devices=unused,
         device_writer=unused,
         history=unused,
