@@ -302,13 +302,19 @@ def test_a_stop_outlives_the_page(
 ) -> None:
     start()
     server.close(4000)
-    page.evaluate("client.stopToys()")
     if other_page:
-        page, old = page.context.new_page(), page
+        old, page = page, page.context.new_page()
         page.goto(old.url)
+        # What one page stores, browsers bring to another a moment later.
+        page.evaluate(
+            "() => { window.kept = new Promise((done) => addEventListener('storage', done)) }"
+        )
+        old.evaluate("client.stopToys()")
+        page.evaluate("kept.then(() => null)")
         old.close()
         server = ServerSide(page)
     else:
+        page.evaluate("client.stopToys()")
         page.reload()
     server.invite()
     expect_stop_waits(page, False)
@@ -318,6 +324,18 @@ def test_a_stop_outlives_the_page(
     expect_state(page, "online")
     server.hear()
     assert server.sent("stopToys") == [], "delivered once, it is over"
+
+
+def test_a_stop_of_another_tab_is_delivered_by_whoever_is_back_first(
+    page: Page, server: ServerSide, start: Callable[..., None]
+) -> None:
+    start()
+    server.close(4000)
+    page.evaluate("localStorage.setItem('tiproom.stop.luna', String(Date.now()))")
+    page.clock.run_for(1_000)
+    expect_stop_waits(page, False)
+    assert [frame["type"] for frame in server.last[:2]] == ["connect", "stopToys"]
+    assert page.evaluate("localStorage.getItem('tiproom.stop.luna')") is None
 
 
 def test_a_stop_of_long_ago_is_not_delivered(

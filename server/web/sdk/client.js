@@ -401,7 +401,9 @@ export class TiproomClient extends EventTarget {
     this.#stableTimer = setTimeout(() => (this.#attempt = 0), STABLE_AFTER_MS);
     this.#planTokenRefresh();
     this.#setStatus({ state: "online" });
-    // A stop that could not be delivered goes first: nothing may start on a toy before it.
+    // A stop that could not be delivered goes first, another tab's too: nothing may start on a toy
+    // before it.
+    if (this.#stop.waits && !this.#mustStop()) this.#deliverStop();
     const waiting = [...this.#pending.values()].filter((entry) => entry.timer === 0);
     for (const entry of waiting) if (entry.frame.type === "stopToys") this.#ask(entry);
     if (this.#settings !== undefined) this.#report("reportSettings", { settings: this.#settings });
