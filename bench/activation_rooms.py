@@ -22,8 +22,10 @@ SHORT_AMOUNT: Final = 77
 LONG_AMOUNT: Final = 78
 """Tokens; a vibration of 30 s."""
 VIP_ROOM: Final = "bench-vips"
-BYSTANDERS: Final = 6
-"""Viewers without a toy in the room of VIPs: each may tip 60 times a minute."""
+TIPPERS: Final = 6
+ASKERS: Final = 10
+"""Viewers without a toy in the room of VIPs: each may tip 60 times a minute, or ask twice a
+second."""
 
 _ON_AIR_AT_ONCE: Final = 4
 _MENU: Final = tuple(
@@ -53,7 +55,7 @@ def quiet_rooms(rooms: int, tippers: int) -> list[Page]:
 
 def vip_room(vips: int) -> list[Page]:
     """The model's page, then the bystanders, then the VIPs."""
-    names = [f"bench-bystander-{number}" for number in range(BYSTANDERS)]
+    names = [f"bench-bystander-{number}" for number in range(TIPPERS + ASKERS)]
     pages = [_model_page(VIP_ROOM)]
     pages += [
         Page(UserRecord(name, name, MembershipTier.FREE), VIP_ROOM, Role.VIEWER) for name in names

@@ -10,11 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import cycle
 from typing import Final
 
 import trio
 
-from bench.activation_rooms import BYSTANDERS, LONG_AMOUNT, SHORT_AMOUNT, VIP_ROOM, fetch
+from bench.activation_rooms import (
+    ASKERS,
+    LONG_AMOUNT,
+    SHORT_AMOUNT,
+    TIPPERS,
+    VIP_ROOM,
+    fetch,
+)
 from bench.distribution import distribution
 from bench.load import NS_PER_S
 from bench.pages import Page, Pages
@@ -45,9 +53,9 @@ REST_S: Final = 0.3
 """Between two clicks: her page may stop five times a second."""
 
 _MODEL: Final = 0
-_ECHOING: Final = 1
-_TIPPER: Final = 2
-_FILLERS: Final = range(2, 1 + BYSTANDERS)
+_TIPPER: Final = 1
+_FILLERS: Final = range(1, 1 + TIPPERS)
+_ASKING: Final = range(1 + TIPPERS, 1 + TIPPERS + ASKERS)
 _COMMITTED: Final = """
 SELECT tip_id, max(pg_xact_commit_timestamp(xmin)) AS at_utc, count(*) AS rows
 FROM activation_audit WHERE state = 'SENT' AND tip_id = ANY($1) GROUP BY tip_id"""
@@ -194,13 +202,15 @@ class VipRoomScenario:
     def _echo(self, until_ns: int) -> None:
         """One question after the other, each at its moment however long the last one took."""
         due_ns = _now_ns()
-        while due_ns < until_ns:
-            self._pages.client.at(due_ns, partial(self._ask_echo, due_ns))
+        for asker in cycle(_ASKING):
+            if due_ns >= until_ns:
+                break
+            self._pages.client.at(due_ns, partial(self._ask_echo, asker, due_ns))
             due_ns += int(ECHO_EVERY_S * NS_PER_S)
 
-    def _ask_echo(self, due_ns: int) -> None:
+    def _ask_echo(self, asker: int, due_ns: int) -> None:
         """Of a bystander who has stopped nothing: the room answers, and changes nothing."""
-        self._pages.ask(_ECHOING, ResumeToys, lambda now_ns: self._echo_ns.append(now_ns - due_ns))
+        self._pages.ask(asker, ResumeToys, lambda now_ns: self._echo_ns.append(now_ns - due_ns))
 
     def _audited_ns(self, sent_at_utc: dict[str, datetime]) -> list[int]:
         self._server.get(f"/admin/tips/{next(iter(sent_at_utc))}")  # all is written by then
