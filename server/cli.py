@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _spare_the_collector() -> None:
     """By default a full collection comes with every quarter that the heap grows, and stops the
-    world for 50 to 130 ms with a thousand members: longer than a stop may take. Reference counts
+    world for longer the more members there are; a stop may take 50 ms. Reference counts
     free nearly everything here; cycles may wait until there are more of them."""
     gc.freeze()  # the code itself, which no collection needs to look at again
     gc.set_threshold(*COLLECT_AFTER)

@@ -36,7 +36,7 @@ FINISHED_TIPS_MAX: Final = 10_000
 
 
 def _any_usable(toys: tuple[Toy, ...]) -> bool:
-    for toy in toys:  # noqa: SIM110 - any() takes thrice the time, in each of a thousand steps
+    for toy in toys:  # noqa: SIM110 - no generator, in every step
         if toy.usable:
             return True
     return False

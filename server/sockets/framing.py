@@ -22,7 +22,7 @@ _CLOSE_FIRST_BYTE: Final = 0x88
 def message_frame(codec: Codec, payload: bytes) -> bytes:
     """One whole message, ready for a socket: binary or text, as the codec's messages are. Its
     header is written here (RFC 6455, 5.2): a command to each of a thousand members is framed a
-    thousand times, and wsproto takes five times as long."""
+    thousand times, and wsproto builds objects for each."""
     first, size = _BINARY if codec.binary else _TEXT, len(payload)
     if size < 126:
         return b"%c%c%b" % (first, size, payload)

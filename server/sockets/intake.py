@@ -1,9 +1,9 @@
 """Intake: takes the plain messages out of what a peer sends. Pure; read `feed`.
 
-Nearly all that a page sends is one whole, final, masked frame for each message. Those are read here
-at a fifth of what wsproto and its tasks cost. Everything else goes on to trio-websocket as it came:
-control frames, messages in fragments or in several reads, and all that the protocol forbids, from
-there on with all that follows.
+Nearly all that a page sends is one whole, final, masked frame for each message. Those are read
+here, without wsproto's objects and without a second task. Everything else goes on to
+trio-websocket as it came: control frames, messages in fragments or in several reads, and all that
+the protocol forbids, from there on with all that follows.
 """
 
 from typing import Final
@@ -141,7 +141,7 @@ def _length(data: bytes, at: int) -> int:
 
 
 def _unmasked(data: bytes, at: int, end: int) -> bytes:
-    """As one large number: the bytes one by one take ten times as long."""
+    """As one large number, for Python is slow at bytes one by one."""
     size = end - at
     mask = (data[at - 4 : at] * (size // 4 + 1))[:size]
     return (int.from_bytes(data[at:end], "little") ^ int.from_bytes(mask, "little")).to_bytes(
