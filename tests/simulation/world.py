@@ -70,7 +70,11 @@ class _Wire(Sockets):
         """The process is gone, and all of its sockets."""
         for session_id in list(self._pages):
             self.forget(session_id)
-        self._pages.clear()
+
+    def forget(self, session_id: SessionId) -> None:
+        """For good: a room that has not read its Leave yet may let it in once more."""
+        super().forget(session_id)
+        self._pages.pop(session_id, None)
 
     def send(self, session_id: SessionId, frame: object) -> None:
         page = self._pages.get(session_id)
@@ -78,8 +82,8 @@ class _Wire(Sockets):
             page.receive(frame)
 
     def close(self, session_id: SessionId, code: CloseCode) -> None:
+        page = self._pages.get(session_id)
         super().close(session_id, code)
-        page = self._pages.pop(session_id, None)
         if page is not None and page.session_id == session_id:
             self.hang_up(page, session_id)
 
