@@ -44,7 +44,7 @@ SECTIONS: Final = (
     "ledger",
     "activation",
 )
-BUSY_VIEWERS: Final = (1000, 5000, 20_000)
+BUSY_VIEWERS: Final = (1000, 5000)
 SHORT_S: Final = 10.0
 SPARE_SOCKETS: Final = 100
 
@@ -233,7 +233,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     compared.add_argument("--rounds", type=int, help="of every server, in turn")
     busy = parser.add_argument_group("busy: viewers who come and go, lines, tips")
-    busy.add_argument("--busy-viewers", type=_numbers, metavar="N,N", help="each by itself")
+    busy.add_argument(
+        "--busy-viewers",
+        type=_numbers,
+        metavar="N,N",
+        help="each by itself; 20000 where `ulimit -Hn` allows so many sockets",
+    )
     busy.add_argument("--lines-per-s", type=float, default=10.0)
     busy.add_argument("--reconnect-share", type=float, default=0.3, help="over the time measured")
     return parser
