@@ -73,6 +73,15 @@ class ServerProcess:
         """How many lines of this event there are, of all its lives."""
         return sum(line.get("event") == event for line in self.log)
 
+    def wait_for_line(self, event: str, **fields: Any) -> None:
+        """Raises AssertionError with its log if no line of this event with these values comes."""
+        wanted = {"event": event, **fields}.items()
+        with self._news:
+            came = self._news.wait_for(
+                lambda: any(wanted <= line.items() for line in self.log), READY_TIMEOUT_S
+            )
+        assert came, self.last_lines
+
     def wait_until_logged(self, event: str, times: int) -> None:
         """Raises AssertionError with its log if it does not say so often enough in time."""
         with self._news:

@@ -78,6 +78,8 @@ MARKED = b"\x82\x08event\x01\x02\x03"
 LONG = b"\x82\x7e\x01\x00" + b"event".ljust(256)
 OTHER = b"\x82\x03abc"
 _NO_MESSAGE = Message(b"", b"")
+HEARING_S = 0.5
+"""Long enough for a thread on a busy machine to get its turn, and say what it has to say."""
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Talk:
 
     def hear(self) -> Answer:
         assert self.crowd.join(1, 1).members == 1
-        self.crowd.begin_watch(b"event", 0.1, 0, 0, 1)
+        self.crowd.begin_watch(b"event", HEARING_S, 0, 0, 1)
         self.go.set()
         return self.crowd.watched()
 

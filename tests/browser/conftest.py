@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 HARNESS = Path(__file__).with_name("harness.js")
 WEB_DIR = Path(__file__).resolve().parents[2] / "server" / "web"
@@ -28,6 +28,10 @@ CHROMIUM_ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+TIMEOUT_MS = 30_000
+"""On a busy machine a page and a server that was killed may need as long to find each other."""
+
+expect.set_options(timeout=TIMEOUT_MS)
 
 
 class _StaticHandler(SimpleHTTPRequestHandler):
@@ -97,7 +101,7 @@ def chromium() -> Iterator[Browser]:
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     """A browser of its own: no storage shared with another test."""
     context = chromium.new_context()
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(TIMEOUT_MS)
     yield context
     context.close()
 
