@@ -20,7 +20,7 @@ run: $(SERVER)
 	@$(BIN)/tiproom run --demo
 
 test: check
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: $(DEV) $(NODE)
 	$(BIN)/ruff format --check .

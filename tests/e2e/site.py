@@ -99,6 +99,7 @@ class Site:
         problem for every error."""
         place = {"room_id": ROOM, "model_id": MODEL, "tip_id": "none"}
         place |= {"user_id": "alex", "hold_id": "none", "account_id": "revenue"}
+        place |= {"consumer": "none"}
         place |= {"webhook_id": "none", "seq": "1"}
         place |= {"row_id": "none", "pattern_id": "none", "record_id": "none", "device_id": "none"}
         place |= ids

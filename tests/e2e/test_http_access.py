@@ -64,6 +64,8 @@ GUARDED: Final = {
     ("GET", "/admin/lovense/dead-letters"): {"admin"},
     ("POST", "/admin/lovense/dead-letters/{record_id}/requeue"): {"admin"},
     ("POST", "/admin/lovense/dead-letters/{record_id}/dismiss"): {"admin"},
+    ("GET", "/admin/skipped-events"): {"admin"},
+    ("POST", "/admin/skipped-events/{consumer}/{tip_id}/retry"): {"admin"},
     ("POST", "/lovense/test-activation"): {"model"},
     ("GET", "/lovense/session"): {"model", "viewer"},
     ("GET", "/lovense/settings/history"): {"model", "viewer"},
