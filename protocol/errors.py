@@ -75,6 +75,10 @@ class ErrorCode(StrEnum):
     DEAD_LETTER_DECIDED = "DEAD_LETTER_DECIDED"
     SKIPPED_EVENT_UNKNOWN = "SKIPPED_EVENT_UNKNOWN"
     DEVICE_UNKNOWN = "DEVICE_UNKNOWN"
+    MESSAGE_UNKNOWN = "MESSAGE_UNKNOWN"
+    MESSAGE_CONFLICT = "MESSAGE_CONFLICT"
+    TEMPLATE_UNKNOWN = "TEMPLATE_UNKNOWN"
+    NO_TEMPLATE = "NO_TEMPLATE"
     VENDOR_REFUSED = "VENDOR_REFUSED"
     VENDOR_UNAVAILABLE = "VENDOR_UNAVAILABLE"
     INTERNAL = "INTERNAL"
@@ -186,6 +190,14 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
         404, "client", False, "This consumer has not skipped such an event."
     ),
     ErrorCode.DEVICE_UNKNOWN: ErrorRule(404, "client", False, "There is no such device."),
+    ErrorCode.MESSAGE_UNKNOWN: ErrorRule(404, "client", False, "There is no such message."),
+    ErrorCode.MESSAGE_CONFLICT: ErrorRule(
+        409, "client", False, "This requestId was used for another message."
+    ),
+    ErrorCode.TEMPLATE_UNKNOWN: ErrorRule(404, "client", False, "There is no such template."),
+    ErrorCode.NO_TEMPLATE: ErrorRule(
+        409, "state", False, "No active template fits; write the message yourself."
+    ),
     ErrorCode.MENU_ROW_UNKNOWN: ErrorRule(404, "client", False, "The tip menu has no such row."),
     ErrorCode.MENU_MISMATCH: ErrorRule(
         409, "state", False, "These are not the rows of the menu; read it again."
