@@ -225,6 +225,22 @@ class MemberStore(Protocol):
     async def load_user(self, user_id: str) -> UserRecord | None: ...
 
 
+class MemberMail(Protocol):
+    """What a session tells those who have messages for its member. Nothing here waits or fails."""
+
+    def connected(self, user_id: str) -> None:
+        """A room was told that he joins."""
+        ...
+
+    def delivered(self, user_id: str, message_id: str) -> None:
+        """His page has the message; what is not his, or no message, changes nothing."""
+        ...
+
+    def read(self, user_id: str, message_id: str) -> None:
+        """He has seen it."""
+        ...
+
+
 class Delivery(Protocol):
     """A room's way to its members' sockets. Nothing here waits, nothing here fails: a member who
     is gone or too slow is the sockets' business and comes back as a Leave. What is sent and

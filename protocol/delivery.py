@@ -42,6 +42,7 @@ _BY_TYPE: Final[dict[type, Delivery]] = {
             frames.RoomChanged,
             frames.PresenceChanged,
             frames.TypingChanged,
+            frames.MoodChanged,
             frames.SelfChanged,
             frames.QueueChanged,
             frames.ModelToysChanged,

@@ -23,6 +23,7 @@ from protocol.lovense import (
     Toy,
     VendorCall,
 )
+from protocol.mood_messages import AuthorKind, MessageType, Mood
 from protocol.tip_activated import (
     Amount,
     Id,
@@ -191,6 +192,19 @@ class ToyTest(_Client, frozen=True, tag="testActivation"):
     row_id: Id
 
 
+class MessageDelivered(_Client, frozen=True, tag="messageDelivered"):
+    """The page has a message that is meant for its member: a `privateMessage`, or a `publicMessage`
+    for which a `receiptWanted` came. Not answered; a repeat changes nothing."""
+
+    message_id: Short
+
+
+class MessageRead(_Client, frozen=True, tag="messageRead"):
+    """The member has seen it. Not answered; it counts as delivered, too."""
+
+    message_id: Short
+
+
 ClientFrame = (
     Connect
     | RefreshToken
@@ -209,6 +223,8 @@ ClientFrame = (
     | StartBroadcast
     | EndBroadcast
     | ToyTest
+    | MessageDelivered
+    | MessageRead
 )
 
 # ---- server -> client: answers ---------------------------------------------------------------
@@ -348,9 +364,32 @@ class TypingChanged(_RoomEvent, frozen=True, tag="typingChanged"):
     typing: TypingView
 
 
-HistoryEvent = TipNotice
+class PublicMessage(_RoomEvent, frozen=True, tag="publicMessage"):
+    """A message to the whole room: the thanks for a tip. A page shows a `message_id` once; after a
+    crash of the server it may come again. `content` is plain text, to be escaped where it is
+    shown."""
+
+    message_id: str
+    message_type: MessageType
+    author_name: str
+    mood: Mood
+    content: str
+    created_at: EpochMs
+
+
+class MoodChanged(_RoomEvent, frozen=True, tag="moodChanged"):
+    """The room's mood. Without `expires_at` it holds until the next; otherwise it is neutral from
+    then on, and another one of these says so. A page that has just joined asks over HTTP,
+    `GET /rooms/{roomId}/mood`: the room itself does not know it."""
+
+    mood: Mood
+    confidence: int
+    expires_at: EpochMs | None
+
+
+HistoryEvent = TipNotice | PublicMessage
 """What happened: it is counted, kept for those who return, and missed by nobody unnoticed."""
-StateEvent = RoomChanged | PresenceChanged | TypingChanged
+StateEvent = RoomChanged | PresenceChanged | TypingChanged | MoodChanged
 """What is so now: the newest says all, a snapshot says the same, and none is kept."""
 RoomEvent = HistoryEvent | StateEvent
 
@@ -516,6 +555,30 @@ class Gap(_Server, frozen=True, tag="gap"):
     latest_only: int
 
 
+class PrivateMessage(_Server, frozen=True, tag="privateMessage"):
+    """A message to this member alone. A page shows a `message_id` once, says `messageDelivered` as
+    it has it and `messageRead` when the member has seen it. `content` is plain text, to be escaped
+    where it is shown. `model_id`: the model whom it is from, to or about."""
+
+    message_id: str
+    message_type: MessageType
+    author_kind: AuthorKind
+    author_id: str
+    author_name: str
+    model_id: str | None
+    mood: Mood
+    mood_confidence: int
+    content: str
+    created_at: EpochMs
+
+
+class ReceiptWanted(_Server, frozen=True, tag="receiptWanted"):
+    """The `publicMessage` of this id is meant for this member, who says when it is delivered and
+    read. It may come before the message."""
+
+    message_id: str
+
+
 OwnFrame = (
     Snapshot
     | SelfChanged
@@ -526,6 +589,8 @@ OwnFrame = (
     | ModelToysChanged
     | DeviceWarning
     | Gap
+    | PrivateMessage
+    | ReceiptWanted
 )
 ModelFrame = ToyTestCommand
 """No `OwnFrame`: what may go to any member's socket cannot be one."""

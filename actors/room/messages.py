@@ -10,7 +10,7 @@ from actors.ports import Broadcast, Requeued, SessionId, ViewerRecord
 from actors.transfers import HoldRecord
 from protocol.devices import DeviceOverride
 from protocol.errors import Refusal
-from protocol.frames import ClientFrame, Resume
+from protocol.frames import ClientFrame, OwnFrame, Resume, RoomEvent
 from protocol.gating import Preferences
 from protocol.tip_activated import Item, LovenseMode, MembershipTier, TipActivated
 from protocol.tip_menu import TipMenuRow
@@ -242,6 +242,23 @@ class TipMenuChanged(_Message, frozen=True):
     rows: tuple[TipMenuRow, ...]
 
 
+class PublishEvent(_Message, frozen=True):
+    """An event that another part of the server has for everyone here. Its epoch and offset are left
+    to the room. Answered with `None | Refusal`, if anyone asks."""
+
+    event: RoomEvent
+    reply_to: ReplyTo | None = None
+
+
+class SendToUser(_Message, frozen=True):
+    """A frame for one member, viewer or model. Answered with how many sockets got it, 0 for one who
+    is not here, or with a Refusal, if anyone asks."""
+
+    user_id: str
+    frame: OwnFrame
+    reply_to: ReplyTo | None = None
+
+
 # ---- to itself -------------------------------------------------------------------------------
 
 
@@ -302,6 +319,8 @@ RoomMessage = (
     | PlatformSettingsChanged
     | ModelSettingsChanged
     | TipMenuChanged
+    | PublishEvent
+    | SendToUser
     | _Due
     | _BroadcastStored
     | _PreferencesStored

@@ -13,6 +13,7 @@ from actors.room import (
     devices,
     dispatch,
     members,
+    notices,
     presence,
     purchases,
     queue_report,
@@ -39,9 +40,11 @@ from actors.room.messages import (
     ModelRenamed,
     ModelSettingsChanged,
     PlatformSettingsChanged,
+    PublishEvent,
     RequeueByRequest,
     ResumeToysByRequest,
     RoomMessage,
+    SendToUser,
     SetPreferencesByRequest,
     SettleHoldByRequest,
     StartBroadcastByRequest,
@@ -284,6 +287,10 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
         case TipMenuChanged(rows):
             state.change_tip_menu(rows)
             return []
+        case PublishEvent():
+            return notices.publish(state, message)
+        case SendToUser():
+            return notices.send(state, message)
         case _BroadcastStored():
             return broadcasts.stored(state, ctx, message)
         case _PreferencesStored():
@@ -333,8 +340,13 @@ def _apply_frame(
         case frames.CommandFailed(command_id, code):
             failed = devices.answered(state, ctx, session_id, frame)
             return dispatch.failed(state, ctx, session_id, command_id, code) + failed
-        case frames.Connect() | frames.RefreshToken():
-            raise AssertionError("the session answers these")
+        case (
+            frames.Connect()
+            | frames.RefreshToken()
+            | frames.MessageDelivered()
+            | frames.MessageRead()
+        ):
+            raise AssertionError("the session sees to these")
         case frames.ReportToys():
             return members.report_toys(state, ctx, session_id, frame)
         case frames.ReportSettings():
@@ -454,5 +466,5 @@ def apology(message: RoomMessage, code: ErrorCode = ErrorCode.INTERNAL) -> list[
         ):
             return tips.reply(asker, refusal)
         case _:
-            reply_to = getattr(message, "reply_to", None)  # of what is asked over HTTP
+            reply_to = getattr(message, "reply_to", None)  # of what others ask
             return [] if reply_to is None else tips.reply(reply_to, refusal)

@@ -38,7 +38,7 @@ _LIMITS: Final = SocketLimits(connections_max=65_536, frames_per_s=1e6, frames_b
 
 
 class OpenDoor:
-    """Rooms, one room's mailbox and the members' store in one: everyone is let in."""
+    """Rooms, one room's mailbox, the members' store and mail in one: everyone is let in."""
 
     def __init__(self, fan_out: FanOut) -> None:
         self._fan_out = fan_out
@@ -87,6 +87,14 @@ class OpenDoor:
         await trio.lowlevel.checkpoint()
         return ViewerRecord(Preferences(), None)
 
+    def connected(self, _user_id: str, /) -> None:
+        """Nobody has written to anybody."""
+
+    def delivered(self, _user_id: str, _message_id: str, /) -> None:
+        raise AssertionError("no message was sent")
+
+    read = delivered
+
     async def load_user(self, _user_id: str, /) -> None:
         raise AssertionError("only HTTP asks for a user's record")
 
@@ -132,6 +140,7 @@ async def main() -> None:
                 rooms=door,
                 members=door,
                 delivery=fan_out,
+                mail=door,
             )
         )
         nursery.start_soon(door.run)

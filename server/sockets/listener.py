@@ -9,7 +9,7 @@ from typing import Any, Final
 import structlog
 import trio
 
-from actors.ports import MemberStore, Rooms
+from actors.ports import MemberMail, MemberStore, Rooms
 from actors.runtime.moment import Chance
 from protocol.errors import CloseCode
 from protocol.reconnect import come_back_in_s
@@ -229,6 +229,7 @@ async def serve_sockets(
     rooms: Rooms,
     members: MemberStore,
     delivery: FanOut,
+    mail: MemberMail,
     book: MemberBook | None = None,
     chance: Chance | None = None,
     task_status: trio.TaskStatus[SocketServer] = trio.TASK_STATUS_IGNORED,
@@ -251,6 +252,7 @@ async def serve_sockets(
         admission=Admission(limits.joins_at_once_max, limits.joins_waiting_max, limits.join_wait_s),
         user_allowances=Allowances(USER_FACTOR),
         address_allowances=Allowances(ADDRESS_FACTOR),
+        mail=mail,
     )
     server = SocketServer(await _listen(host, port), limits, chance or Chance())
     task_status.started(server)

@@ -11,7 +11,15 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 
-from actors.ports import Arrival, MemberStore, RoomRef, Rooms, StoreUnavailable, ViewerRecord
+from actors.ports import (
+    Arrival,
+    MemberMail,
+    MemberStore,
+    RoomRef,
+    Rooms,
+    StoreUnavailable,
+    ViewerRecord,
+)
 from actors.room.messages import Join, Leave, MemberFrame, TierChanged
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from protocol.codec import Codec
@@ -25,6 +33,8 @@ from protocol.frames import (
     EndBroadcast,
     Error,
     ListMembers,
+    MessageDelivered,
+    MessageRead,
     Ok,
     RefreshToken,
     ReportSettings,
@@ -70,6 +80,7 @@ class SessionPorts:
     admission: Admission
     user_allowances: Allowances
     address_allowances: Allowances
+    mail: MemberMail
 
 
 class _Ended(Exception):
@@ -304,6 +315,8 @@ class Session:
         except (StoreUnavailable, MailboxFull, MailboxClosed) as error:
             raise Refused(ErrorCode.ROOM_BUSY) from error
         self._room = room
+        # Behind the Join: what waits for this member follows it into the room.
+        self._ports.mail.connected(identity.user_id)
 
     def _leave(self) -> None:
         if self._room is None:
@@ -330,6 +343,10 @@ class Session:
                 raise Refused(ErrorCode.INVALID_FIELD, "type", detail)
             case RefreshToken():
                 await self._refresh(frame)
+            case MessageDelivered(message_id):
+                self._ports.mail.delivered(self._identity.user_id, message_id)
+            case MessageRead(message_id):
+                self._ports.mail.read(self._identity.user_id, message_id)
             case StopToys():
                 stop = MemberFrame(self._connection.session_id, frame)
                 await self._to_room(lambda room: room.tell_first(stop))

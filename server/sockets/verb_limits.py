@@ -30,6 +30,8 @@ VERB_RATES: Final[dict[type, VerbRate]] = {
     frames.StartBroadcast: VerbRate(1, 10),
     frames.EndBroadcast: VerbRate(1, 10),
     frames.ToyTest: VerbRate(2, 10),
+    frames.MessageDelivered: VerbRate(5, 100),
+    frames.MessageRead: VerbRate(5, 100),
 }
 """A stop is not here: it has a limit of its own and waits for no other. Nor are answers to
 commands: the room asked for them."""

@@ -8,6 +8,7 @@ from protocol.tip_activated import LovenseMode, MembershipTier, ViewerSyncMode
 from protocol.tip_menu import TipMenuRow
 from protocol.toy_settings import ModelSettings, PlatformSettings
 from protocol.vibration import Pattern, PresetName, Vibration, VibrationType, level
+from server.shipped_templates import WHO, shipped_templates
 from server.store.store import Store
 
 ROOM_ID: Final = "room-1"
@@ -46,6 +47,7 @@ async def seed_demo(store: Store) -> None:
         MODEL_ID, MODEL_NAME, ModelSettings(viewer_sync_mode=ViewerSyncMode.VIP_ROOM_SYNC)
     )
     await store.rooms.add_room(ROOM_ID, MODEL_ID)
+    await store.templates.add_shipped(shipped_templates(), WHO)
     room = await store.rooms.load_room(ROOM_ID)
     assert room is not None  # just added
     if not room.tip_menu:

@@ -16,11 +16,15 @@ from server.store.history import PostgresHistory
 from server.store.ledger_store import PostgresLedger
 from server.store.loyalty_store import PostgresLoyalty
 from server.store.member_store import PostgresMembers
+from server.store.message_reads import PostgresMessageReads
+from server.store.message_store import PostgresMessages
 from server.store.months import PostgresMonths
+from server.store.mood_store import PostgresMoods
 from server.store.revocation_store import PostgresRevocations
 from server.store.room_store import PostgresRooms
 from server.store.settings_store import PostgresSettings
 from server.store.skipped_events import PostgresSkippedEvents
+from server.store.template_store import PostgresTemplates
 from server.store.tip_menu_store import PostgresTipMenus
 from server.store.trace import PostgresTraces
 from server.store.webhook_store import PostgresWebhooks
@@ -48,6 +52,10 @@ class Store:
         self.history = PostgresHistory(database)
         self.loyalty = PostgresLoyalty(database)
         self.months = PostgresMonths(database)
+        self.messages = PostgresMessages(database)
+        self.message_reads = PostgresMessageReads(database)
+        self.templates = PostgresTemplates(database)
+        self.moods = PostgresMoods(database)
         self.rooms = PostgresRooms(database, auditing)
         self.members = PostgresMembers(database)
         self.directory = PostgresDirectory(database)

@@ -18,7 +18,7 @@ from server.store.bridge import open_bridge
 from server.store.ledger_snapshot import LedgerSnapshot, read_snapshot
 from tests.chaos.history import Booked
 
-CONSUMERS: Final = ("room", "loyalty")
+CONSUMERS: Final = ("room", "loyalty", "messaging")
 
 BOOKED: Final = """
 SELECT t.source_ref, t.balance,
@@ -69,6 +69,11 @@ AT_REST: Final = {
         SELECT t.source_ref FROM transfers t
         WHERE 'loyalty' = ANY ($1::text[]) AND t.kind IN ('tip', 'purchase', 'refund')
           AND NOT EXISTS (SELECT FROM points_entries p WHERE p.source_ref = t.source_ref)""",
+    "a thanks that was never sent": """
+        SELECT m.tip_id FROM mood_messages m
+        WHERE 'messaging' = ANY ($1::text[]) AND m.tip_id IS NOT NULL AND m.state = 'failed'
+           OR 'messaging' = ANY ($1::text[]) AND m.tip_id IS NOT NULL AND m.state = 'pending'
+              AND m.due_at < now() - interval '1 minute'""",
     "a target that never ended": """
         SELECT tip_id FROM activation_audit
         WHERE 'room' = ANY ($1::text[])

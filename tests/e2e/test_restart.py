@@ -64,7 +64,7 @@ def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path
         with site.model() as model:
             assert model.so_far("command") == []
         done = {each["consumer"]: each["done"] for each in site.trace(tip_id)["consumers"]}
-        assert done == {"room": True, "loyalty": True}
+        assert done == {"room": True, "loyalty": True, "messaging": True}
 
 
 def test_a_restart_under_load_loses_nothing_that_was_acknowledged(

@@ -69,7 +69,7 @@ def _check_trace(trace: dict[str, Any], tip_id: str) -> None:
     assert (credit["accountId"], credit["amount"]) == (f"model:{MODEL}", 7)
     assert sum(each["amount"] for each in entries.values()) == 0
 
-    assert {each["consumer"] for each in trace["consumers"]} == {"room", "loyalty"}
+    assert {each["consumer"] for each in trace["consumers"]} == {"room", "loyalty", "messaging"}
     assert next(each for each in trace["consumers"] if each["consumer"] == "room")["done"]
 
     assert event["routing"]["targets"] == [{"type": "MODEL_TOY", "modelId": MODEL}]

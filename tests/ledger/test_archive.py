@@ -303,7 +303,7 @@ async def test_a_month_with_events_that_a_consumer_has_not_done(
     await post_first(store, tip("undone", SAM, 1))
     month = await backdate(bridge, database_dsn, 1)
     said = await refusal(bridge, database_dsn, month)
-    assert said == "events of this month are not done by: loyalty, room"
+    assert said == "events of this month are not done by: loyalty, messaging, room"
     await do_events(store)
     assert len(await archive_month(bridge, database_dsn, month_of(month))) == 3
     assert await findings(bridge, database_dsn) == []

@@ -63,6 +63,7 @@ async def do_events(store: Store) -> list[TipActivated]:
     await store.loyalty.credit_points(events)
     rooms = await pending_events(store, "room", 1000)
     await store.rooms.append_audit([], [event.tip_id for event in rooms])
+    await store.messages.record_thanks(await pending_events(store, "messaging", 1000), [])
     return events
 
 

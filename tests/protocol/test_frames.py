@@ -23,6 +23,7 @@ from protocol.lovense import (
     Toy,
     VendorCall,
 )
+from protocol.mood_messages import AuthorKind, MessageType, Mood
 from protocol.tip_activated import LovenseMode, MembershipTier, ViewerSyncMode
 from protocol.toy_settings import QueueMode
 
@@ -32,6 +33,7 @@ GOLDEN: dict[str, dict[str, Any]] = json.loads(
 """Name -> `json`: the message as an object, `msgpack`: the message's bytes in hexadecimal."""
 
 EPOCH = "5f0c2b9a"
+MESSAGE = "019bb8a0-0000-7000-8000-000000000001"
 ROOM_VIEW = frames.RoomView(
     room_id="room-aurora",
     model_id="model-aurora",
@@ -101,6 +103,8 @@ CLIENT_FRAMES: dict[str, ClientFrame] = {
     "startBroadcast": frames.StartBroadcast(10, LovenseMode.EXTENSION),
     "endBroadcast": frames.EndBroadcast(2**53 - 1),
     "testActivation": frames.ToyTest(11, "row-1"),
+    "messageDelivered": frames.MessageDelivered(MESSAGE),
+    "messageRead": frames.MessageRead(MESSAGE),
 }
 
 SERVER_FRAMES: dict[str, ServerFrame] = {
@@ -124,6 +128,31 @@ SERVER_FRAMES: dict[str, ServerFrame] = {
     "typingChanged": frames.TypingChanged(
         EPOCH, 42, frames.TypingView((frames.TypingMember(17, "goldie"),), 1)
     ),
+    "publicMessage": frames.PublicMessage(
+        EPOCH,
+        45,
+        MESSAGE,
+        MessageType.PUBLIC_MICRO,
+        "Aurora",
+        Mood.HAPPY,
+        "Thank you, goldie!",
+        1_782_954_930_000,
+    ),
+    "moodChanged": frames.MoodChanged(EPOCH, 46, Mood.HAPPY, 80, 1_782_954_990_000),
+    "moodChanged for good": frames.MoodChanged(EPOCH, 47, Mood.NEUTRAL, 100, None),
+    "privateMessage": frames.PrivateMessage(
+        MESSAGE,
+        MessageType.PRIVATE_CUSTOM,
+        AuthorKind.VIEWER,
+        "viewer-gold",
+        "goldie",
+        "model-aurora",
+        Mood.EXCITED,
+        86,
+        "What a show!",
+        1_782_954_930_000,
+    ),
+    "receiptWanted": frames.ReceiptWanted(MESSAGE),
     "snapshot": frames.Snapshot(
         EPOCH,
         44,

@@ -3,9 +3,9 @@
 import {
   RequestError,
   TiproomClient,
+  type HistoryEvent,
   type Lost,
   type Snapshot,
-  type TipNotice,
 } from "../../server/web/sdk/client.js";
 import { CLOSES, ERRORS, reconnects } from "../../server/web/sdk/codes.js";
 
@@ -22,7 +22,7 @@ client.addEventListener("lost", ({ detail }: CustomEvent<Lost>) => {
   console.log(detail.count === null ? "the room has started anew" : `${detail.count} lost`);
 });
 client.addEventListener("snapshot", ({ detail }: CustomEvent<Snapshot>) => {
-  const missed: ReadonlyArray<TipNotice> = detail.missed;
+  const missed: ReadonlyArray<HistoryEvent> = detail.missed;
   console.log(detail.recovered, missed.length, detail.room.tipOptions[0]?.amount);
 });
 client.addEventListener("tipNotice", ({ detail }) => {
@@ -33,6 +33,13 @@ client.addEventListener("presenceChanged", ({ detail }) => {
 });
 client.addEventListener("typingChanged", ({ detail }) => console.log(detail.typing.count));
 document.addEventListener("visibilitychange", () => client.setAway(document.hidden));
+client.addEventListener("publicMessage", ({ detail }) => console.log(detail.content, detail.mood));
+client.addEventListener("privateMessage", ({ detail }) => {
+  client.tell({ type: "messageDelivered", messageId: detail.messageId });
+  client.tell({ type: "messageRead", messageId: detail.messageId });
+});
+client.addEventListener("receiptWanted", ({ detail }) => console.log(detail.messageId));
+client.addEventListener("moodChanged", ({ detail }) => console.log(detail.expiresAt?.toFixed()));
 client.addEventListener("command", ({ detail }) => {
   client.tell({ type: "commandAccepted", commandId: detail.commandId });
 });

@@ -123,7 +123,7 @@ def presence(offset: int, viewers: int = 1) -> PresenceChanged:
 
 
 class OneRoom:
-    """Rooms and members of the test: one room, every user known."""
+    """Rooms, members and mail of the test: one room, every user known."""
 
     def __init__(self, delivery: FanOut) -> None:
         self.room = Doorman(delivery, ROOM)
@@ -133,9 +133,20 @@ class OneRoom:
         self.slow_until: trio.Event | None = None
         """The database answers no viewer's join before it."""
         self.whereabouts = Whereabouts()
+        self.mail: list[tuple[str, str, str]] = []
+        """What sessions said to it: which call, the user, the message."""
 
     def arriving(self, user_id: str) -> AbstractContextManager[Arrival]:
         return self.whereabouts.arriving(user_id)
+
+    def connected(self, user_id: str) -> None:
+        self.mail.append(("connected", user_id, ""))
+
+    def delivered(self, user_id: str, message_id: str) -> None:
+        self.mail.append(("delivered", user_id, message_id))
+
+    def read(self, user_id: str, message_id: str) -> None:
+        self.mail.append(("read", user_id, message_id))
 
     async def open(self, room_id: str) -> Doorman:
         await trio.lowlevel.checkpoint()
@@ -333,6 +344,7 @@ def start_house(nursery: trio.Nursery) -> StartHouse:
             members=rooms,
             delivery=delivery,
             book=book,
+            mail=rooms,
         )
         nursery.start_soon(_hang_is_a_failure)
         return House(await nursery.start(serve), delivery, rooms, authority, book)

@@ -21,6 +21,8 @@ from protocol.frames import (
     EndBroadcast,
     Error,
     ListMembers,
+    MessageDelivered,
+    MessageRead,
     Ok,
     PresenceChanged,
     RefreshToken,
@@ -505,6 +507,19 @@ async def test_a_crowd_that_is_closed_at_once_is_told_to_come_back_at_different_
         assert min(moments) >= FAILED_ROOM_REST_S
         assert max(moments) <= FAILED_ROOM_REST_S + 1
         assert len(moments) > 1
+
+
+async def test_mail_hears_of_who_joins_and_what_arrived(house: House) -> None:
+    async with house.member() as client:
+        await client.say(MessageDelivered("m-1"))
+        await client.say(MessageRead("m-1"))
+        await client.say(ResumeToys(2))
+        await house.room.until(lambda: len(house.room.told) == 1)
+        assert house.rooms.mail == [
+            ("connected", "viewer-1", ""),
+            ("delivered", "viewer-1", "m-1"),
+            ("read", "viewer-1", "m-1"),
+        ]
 
 
 async def test_frames_reach_the_room_with_their_session(house: House) -> None:

@@ -209,10 +209,12 @@ async def check_consumers(store: Store) -> None:
 
     assert await pending("room") == ["a", "d"]
     assert await pending("loyalty") == ["b", "c", "d"]
+    assert await pending("messaging") == []
     trace = await store.traces.load_tip("b")
     assert trace is not None
     assert [(each["consumer"], each["done"]) for each in trace.consumers] == [
         ("loyalty", False),
+        ("messaging", True),  # nobody is thanked for what was tipped before
         ("room", True),
     ]
     every = [tip_activated.decode(fed.event) for fed in await store.events.events_after(0, 10)]

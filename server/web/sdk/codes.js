@@ -93,7 +93,7 @@ export const CLOSES = {
 };
 
 /** Events that have an offset of their own, so that a jump is a loss. */
-export const HISTORY_EVENTS = ["tipNotice"];
+export const HISTORY_EVENTS = ["tipNotice", "publicMessage"];
 
 /**
  * Whether a client that was closed with `code` comes back. Codes outside 4000-4999 are the

@@ -65,6 +65,10 @@ export type ErrorCode =
   | "DEAD_LETTER_DECIDED"
   | "SKIPPED_EVENT_UNKNOWN"
   | "DEVICE_UNKNOWN"
+  | "MESSAGE_UNKNOWN"
+  | "MESSAGE_CONFLICT"
+  | "TEMPLATE_UNKNOWN"
+  | "NO_TEMPLATE"
   | "VENDOR_REFUSED"
   | "VENDOR_UNAVAILABLE"
   | "INTERNAL";
@@ -243,6 +247,21 @@ export interface ToyTest {
   readonly rowId: string;
 }
 
+/**
+ * The page has a message that is meant for its member: a `privateMessage`, or a `publicMessage`
+ * for which a `receiptWanted` came. Not answered; a repeat changes nothing.
+ */
+export interface MessageDelivered {
+  readonly type: "messageDelivered";
+  readonly messageId: string;
+}
+
+/** The member has seen it. Not answered; it counts as delivered, too. */
+export interface MessageRead {
+  readonly type: "messageRead";
+  readonly messageId: string;
+}
+
 /** Where a returning client stopped: the `epoch`, and the `offset` up to which it has all. */
 export interface Resume {
   readonly epoch: string;
@@ -288,7 +307,9 @@ export type ClientFrame =
   | ResumeToys
   | StartBroadcast
   | EndBroadcast
-  | ToyTest;
+  | ToyTest
+  | MessageDelivered
+  | MessageRead;
 
 // ---- server to client
 
@@ -324,6 +345,23 @@ export interface TipNotice {
   readonly itemName: string;
   readonly descriptionPublic: string;
   readonly timestamp: string;
+}
+
+/**
+ * A message to the whole room: the thanks for a tip. A page shows a `messageId` once; after a
+ * crash of the server it may come again. `content` is plain text, to be escaped where it is
+ * shown.
+ */
+export interface PublicMessage {
+  readonly type: "publicMessage";
+  readonly epoch: string;
+  readonly offset: number;
+  readonly messageId: string;
+  readonly messageType: "public_micro" | "private_custom" | "escalation_auto";
+  readonly authorName: string;
+  readonly mood: "happy" | "sad" | "angry" | "neutral" | "excited" | "anxious" | "unknown";
+  readonly content: string;
+  readonly createdAt: number;
 }
 
 /** The room's public state after a change. */
@@ -363,6 +401,20 @@ export interface TypingChanged {
 }
 
 /**
+ * The room's mood. Without `expiresAt` it holds until the next; otherwise it is neutral from
+ * then on, and another one of these says so. A page that has just joined asks over HTTP,
+ * `GET /rooms/{roomId}/mood`: the room itself does not know it.
+ */
+export interface MoodChanged {
+  readonly type: "moodChanged";
+  readonly epoch: string;
+  readonly offset: number;
+  readonly mood: "happy" | "sad" | "angry" | "neutral" | "excited" | "anxious" | "unknown";
+  readonly confidence: number;
+  readonly expiresAt: number | null;
+}
+
+/**
  * The first own frame after `connect` succeeds; room events after it are later than it.
  * `recovered`: `missed` has every history event between `resume` and `offset`; otherwise this
  * snapshot replaces all that was known. One frame has both, so that nobody gets a part of it.
@@ -379,7 +431,7 @@ export interface Snapshot {
   /** Of the list of members; the first page of it is asked for by `listMembers`. */
   readonly presenceVersion: number;
   readonly typing: TypingView;
-  readonly missed: ReadonlyArray<TipNotice>;
+  readonly missed: ReadonlyArray<TipNotice | PublicMessage>;
   /** After a connection that was lost without a close frame: come back at a random moment within this long. The more members, the longer. */
   readonly reconnectWithinS: number;
 }
@@ -470,6 +522,34 @@ export interface Gap {
   readonly type: "gap";
   readonly sampled: number;
   readonly latestOnly: number;
+}
+
+/**
+ * A message to this member alone. A page shows a `messageId` once, says `messageDelivered` as
+ * it has it and `messageRead` when the member has seen it. `content` is plain text, to be escaped
+ * where it is shown. `modelId`: the model whom it is from, to or about.
+ */
+export interface PrivateMessage {
+  readonly type: "privateMessage";
+  readonly messageId: string;
+  readonly messageType: "public_micro" | "private_custom" | "escalation_auto";
+  readonly authorKind: "model" | "viewer" | "system";
+  readonly authorId: string;
+  readonly authorName: string;
+  readonly modelId: string | null;
+  readonly mood: "happy" | "sad" | "angry" | "neutral" | "excited" | "anxious" | "unknown";
+  readonly moodConfidence: number;
+  readonly content: string;
+  readonly createdAt: number;
+}
+
+/**
+ * The `publicMessage` of this id is meant for this member, who says when it is delivered and
+ * read. It may come before the message.
+ */
+export interface ReceiptWanted {
+  readonly type: "receiptWanted";
+  readonly messageId: string;
 }
 
 /** To the model's page alone: run one vendor call for her own test. Answered as a `command`. */
@@ -652,15 +732,18 @@ export interface Fit {
 }
 
 export type HistoryEvent =
-  | TipNotice;
+  | TipNotice
+  | PublicMessage;
 
 export type ServerFrame =
   | Ok
   | Error
   | TipNotice
+  | PublicMessage
   | RoomChanged
   | PresenceChanged
   | TypingChanged
+  | MoodChanged
   | Snapshot
   | SelfChanged
   | Command
@@ -670,6 +753,8 @@ export type ServerFrame =
   | ModelToysChanged
   | DeviceWarning
   | Gap
+  | PrivateMessage
+  | ReceiptWanted
   | ToyTestCommand;
 
 /** What is asked -> the `result` of the `ok` to it; null for what is not named here. */
@@ -684,9 +769,11 @@ export interface Results {
 /** What a client hears beside answers, by its `type`. */
 export interface ServerEvents {
   tipNotice: TipNotice & Late;
+  publicMessage: PublicMessage & Late;
   roomChanged: RoomChanged;
   presenceChanged: PresenceChanged;
   typingChanged: TypingChanged;
+  moodChanged: MoodChanged;
   snapshot: Snapshot;
   selfChanged: SelfChanged;
   command: Command;
@@ -696,5 +783,7 @@ export interface ServerEvents {
   modelToysChanged: ModelToysChanged;
   deviceWarning: DeviceWarning;
   gap: Gap;
+  privateMessage: PrivateMessage;
+  receiptWanted: ReceiptWanted;
   testCommand: ToyTestCommand;
 }
