@@ -29,11 +29,6 @@ from actors.consumers.webhooks import WebhookDispatcher
 from actors.device_writer import DeviceWriter
 from actors.escrow import run_hold_expiry
 from actors.ledger import LedgerActor
-from actors.messaging.escalation import run_escalation
-from actors.messaging.message_log import MessageLog
-from actors.messaging.post_office import PostOffice
-from actors.messaging.template_book import TemplateBook
-from actors.messaging.thanks import ThanksConsumer
 from actors.ports import StoreUnavailable
 from actors.room.actor import RoomPorts
 from actors.room.registry import RoomRegistry
@@ -43,6 +38,7 @@ from server.auth import Authority, Revocations
 from server.http.app import create_app
 from server.http.event_stream import EventStreams
 from server.http.in_flight import InFlight
+from server.messaging import Messaging
 from server.platform_settings import PlatformChanges
 from server.services import Services
 from server.settings import Settings
@@ -164,20 +160,14 @@ async def _serve(
         toys = ToyConsumer(rooms, nursery)
         ledger.add_consumer(toys)
         ledger.watch_wallets(UserNews(rooms.whereabouts))
-        message_log = MessageLog(store.messages)
-        office = PostOffice(store.messages, rooms, message_log, Chance())
-        templates = TemplateBook(store.messages)
-        thanks = ThanksConsumer(store.messages, templates, office, Chance())
-        ledger.add_consumer(thanks)
+        messaging = Messaging(store, rooms, settings.message_escalation_s)
+        ledger.add_consumer(messaging.thanks)
         # Before anything writes: what is late for its month goes to the default partition.
         await nursery.start(keep_months_ahead, store.months)
         await nursery.start(audit.run)
         await nursery.start(devices.run)
         await nursery.start(loyalty.run)
-        await nursery.start(message_log.run)
-        await nursery.start(office.run)
-        await nursery.start(templates.run)
-        await nursery.start(thanks.run)
+        await nursery.start(messaging.run)
         await nursery.start(ledger.run)
         dispatcher = WebhookDispatcher(store.webhooks, sender, watch, Chance())
 
@@ -194,7 +184,7 @@ async def _serve(
             members=store.members,
             delivery=fan_out,
             book=book,
-            mail=office,
+            mail=messaging.office,
         )
         with _listening(settings.socket_host, settings.socket_port):
             sockets = await nursery.start(serving_sockets)
@@ -220,6 +210,7 @@ async def _serve(
             devices=store.devices,
             device_writer=devices,
             history=store.history,
+            messaging=messaging,
             settings_store=store.settings,
             platform=PlatformChanges(rooms, store.settings, platform_settings),
             tip_menus=TipMenus(rooms, store.tip_menus),
@@ -230,18 +221,10 @@ async def _serve(
         http_stop = trio.Event()
         app = InFlight(create_app(services, socket_url))
         await nursery.start(_serve_http, app, http_socket, http_stop)
-        await nursery.start(run_relay, store.events, [toys, loyalty, thanks])
+        await nursery.start(run_relay, store.events, [toys, loyalty, messaging.thanks])
         await nursery.start(watch.run)
         await nursery.start(dispatcher.run)
         await nursery.start(run_hold_expiry, store.accounts, ledger)
-        await nursery.start(
-            run_escalation,
-            store.messages,
-            templates,
-            office,
-            Chance(),
-            settings.message_escalation_s,
-        )
         announce(Ready(http_url, socket_url))
 
         await stop.wait()
@@ -254,11 +237,10 @@ async def _serve(
         with trio.move_on_after(settings.shutdown_timeout_s / 2):
             await ledger.drain()
             await loyalty.drain()
-            await thanks.drain()
             await audit.flush()
             await dispatcher.drain()
             await devices.flush()
-            await message_log.flush()
+            await messaging.drain()
         nursery.cancel_scope.cancel()
 
 

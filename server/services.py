@@ -17,6 +17,7 @@ from actors.transfers import Outcome, Posted, Transfer
 from protocol.errors import ErrorCode, Refusal, Refused
 from server.auth import Authority
 from server.http.event_stream import EventStreams
+from server.messaging import Messaging
 from server.platform_settings import PlatformChanges
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
@@ -59,6 +60,7 @@ class Services:
     devices: PostgresDevices
     device_writer: DeviceWriter
     history: PostgresHistory
+    messaging: Messaging
     settings_store: PostgresSettings
     platform: PlatformChanges
     tip_menus: TipMenus

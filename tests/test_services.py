@@ -48,6 +48,7 @@ def services_of(house: House) -> Services:
         devices=unused,
         device_writer=unused,
         history=unused,
+        messaging=unused,
         settings_store=unused,
         platform=unused,
         tip_menus=unused,

@@ -1,6 +1,5 @@
 """History over HTTP: what became of the caller's own activations, and in numbers (spec 3)."""
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -15,19 +14,16 @@ from protocol.tip_activated import Id
 from server.auth import Role
 from server.http.body import answers, json, query
 from server.http.guard import allow, caller
+from server.http.window import WindowQuery, window
 from server.services import Services
 from server.store.history import EndedTarget, HistoryFilter, HistoryOwner, Statistics
 
 PAGE_DEFAULT, PAGE_MAX = 50, 200
-WINDOW_DEFAULT: Final = timedelta(days=1)
-WINDOW_MAX: Final = timedelta(days=31)
 FLUSH_TIMEOUT_S: Final = 2.0
 
 _ERRORS: Final = (ErrorCode.TOKEN_INVALID, ErrorCode.FORBIDDEN, ErrorCode.LEDGER_UNAVAILABLE)
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)"
-_UTC: Final = r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z$(?!\n)"
 
-_Time = Annotated[str, Meta(pattern=_UTC)]
 FinalState = Literal["ACTIVATED", "FAILED", "EXPIRED", "SKIPPED", "MERGED", "DEAD"]
 TargetType = Literal["MODEL_TOY", "TIPPER_TOY", "VIP_VIEWER_TOY"]
 
@@ -47,13 +43,6 @@ class ActivationPage(msgspec.Struct, frozen=True, rename="camel"):
 
     activations: list[EndedTarget]
     next: UUID | None
-
-
-class StatisticsQuery(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """UTC, `2026-01-31T17:00:00Z`; `to` itself is outside. Without them: the last 24 h."""
-
-    from_: _Time | None = msgspec.field(default=None, name="from")
-    to: _Time | None = None
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -87,14 +76,14 @@ def blueprint(services: Services) -> Blueprint:
 
     @history.get("/stats")
     @allow(services.authority, Role.MODEL, Role.VIEWER)
-    @query(StatisticsQuery)
+    @query(WindowQuery)
     @answers(Statistics, *_ERRORS)
-    async def get_statistics(wanted: StatisticsQuery) -> Response:
+    async def get_statistics(wanted: WindowQuery) -> Response:
         """The caller's own activations in numbers
 
         At most 31 days at once.
         """
-        from_utc, to_utc = _window(wanted)
+        from_utc, to_utc = window(wanted)
         await _audit_stored(services)
         owner = await _owner(services)
         return json(await services.history.load_statistics(owner, from_utc, to_utc))
@@ -111,21 +100,6 @@ async def _owner(services: Services) -> HistoryOwner:
     if model is None or not model.room_ids:
         raise Refused(ErrorCode.FORBIDDEN)
     return HistoryOwner(room_id=model.room_ids[0])
-
-
-def _window(wanted: StatisticsQuery) -> tuple[datetime, datetime]:
-    to_utc = _time(wanted.to, "to") or datetime.now(UTC)
-    from_utc = _time(wanted.from_, "from") or to_utc - WINDOW_DEFAULT
-    if not timedelta() < to_utc - from_utc <= WINDOW_MAX:
-        raise Refused(ErrorCode.INVALID_FIELD, "to", "After `from`, by at most 31 days.")
-    return from_utc, to_utc
-
-
-def _time(text: str | None, field: str) -> datetime | None:
-    try:
-        return None if text is None else datetime.fromisoformat(text)
-    except ValueError as error:  # the 31st of February
-        raise Refused(ErrorCode.INVALID_FIELD, field) from error
 
 
 async def _audit_stored(services: Services) -> None:

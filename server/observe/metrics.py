@@ -72,6 +72,9 @@ class Metrics(Collector):
         yield _gauge("webhooks", "Active webhooks", webhooks.endpoints)
         yield _gauge("webhooks_behind", "Webhooks with events to get", webhooks.behind)
         yield _gauge("event_streams", "Streams of server-sent events", services.streams.open)
+        post = services.messaging.office.statistics()
+        yield _gauge("messages_waiting", "Messages in postboxes", post.waiting)
+        yield _gauge("messages_unwritten", "Changes of messages not durable yet", post.unwritten)
         yield _gauge("audit_waiting", "Audit writes not durable yet", services.audit.waiting)
         yield _counter("audit_set_aside", "Audit records refused", services.audit.set_aside)
 

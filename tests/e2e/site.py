@@ -101,6 +101,7 @@ class Site:
         place |= {"user_id": "alex", "hold_id": "none", "account_id": "revenue"}
         place |= {"consumer": "none"}
         place |= {"webhook_id": "none", "seq": "1"}
+        place |= {"message_id": "none", "template_id": "none"}
         place |= {"row_id": "none", "pattern_id": "none", "record_id": "none", "device_id": "none"}
         place |= ids
         if who is not None:

@@ -76,6 +76,20 @@ GUARDED: Final = {
     ("GET", "/lovense/devices/{device_id}/status"): {"model", "viewer"},
     ("GET", "/lovense/activations"): {"model", "viewer"},
     ("GET", "/lovense/activations/stats"): {"model", "viewer"},
+    ("POST", "/mood-messages"): {"model", "viewer", "service", "admin"},
+    ("GET", "/mood-messages"): {"model", "viewer"},
+    ("GET", "/mood-messages/{message_id}"): {"model", "viewer", "service", "admin"},
+    ("PATCH", "/mood-messages/{message_id}/read"): {"model", "viewer"},
+    ("GET", "/admin/mood-messages/analytics"): {"admin"},
+    ("GET", "/admin/mood-messages/dead-letters"): {"admin"},
+    ("GET", "/admin/message-templates"): {"admin"},
+    ("POST", "/admin/message-templates"): {"admin"},
+    ("POST", "/admin/message-templates/shipped"): {"admin"},
+    ("GET", "/admin/message-templates/{template_id}"): {"admin"},
+    ("PUT", "/admin/message-templates/{template_id}"): {"admin"},
+    ("DELETE", "/admin/message-templates/{template_id}"): {"admin"},
+    ("GET", "/rooms/{room_id}/mood"): {"model", "viewer", "service", "admin"},
+    ("PUT", "/rooms/{room_id}/mood"): {"model", "service", "admin"},
 }
 """Who may call: written down by hand, so that a new path or role must be written down, too."""
 PUBLIC: Final = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/demo/tokens")}

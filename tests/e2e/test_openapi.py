@@ -46,6 +46,7 @@ REMOVING: Final = {
     "DELETE /lovense/tip-menu/{row_id}",
     "DELETE /lovense/patterns/{pattern_id}",
     "DELETE /lovense/devices/{device_id}",
+    "DELETE /admin/message-templates/{template_id}",
 }
 """The others' examples need what these take away."""
 
@@ -74,6 +75,12 @@ ALSO_ACCEPTED: Final = {
     "POST /webhooks/{webhook_id}/replay": 422,
     # Nor that a window ends after it begins.
     "GET /lovense/activations/stats": 422,
+    "GET /admin/mood-messages/analytics": 422,
+    # Who must write the text himself hangs on the token.
+    "POST /mood-messages": 422,
+    # Which variables a template's text may name hangs on its type.
+    "POST /admin/message-templates": 422,
+    "PUT /admin/message-templates/{template_id}": 422,
     # So does who must name the model.
     **dict.fromkeys(OF_ONE_MODEL, 422),
 }
@@ -130,7 +137,32 @@ def has_success(answers: Counter[int]) -> bool:
     return any(200 <= status < 300 for status in answers)
 
 
-def bodies(site: Site, tip_id: str) -> dict[str, Any]:
+TEMPLATE: Final = {
+    "name": "An example",
+    "messageType": "private_custom",
+    "mood": "sad",
+    "tier": None,
+    "content": "Hello {{username}}",
+}
+
+
+def new_message(site: Site, role: Role) -> str:
+    """The messageId of one that `role` has got, or may see."""
+    author, recipient_id = (Role.MODEL, VIEWER) if role is Role.VIEWER else (Role.VIEWER, MODEL)
+    body = {"recipientId": recipient_id, "content": "Hello"}
+    answer = site.request("POST", "/mood-messages", bearer=WHO[author], json=body)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["messageId"])
+
+
+def new_template(site: Site) -> str:
+    path = "/admin/message-templates"
+    answer = site.request("POST", path, bearer=WHO[Role.ADMIN], json=TEMPLATE)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["templateId"])
+
+
+def bodies(site: Site, tip_id: str, role: Role) -> dict[str, Any]:
     """What each operation says yes to while the demo's room is live: random bodies hardly ever
     name a running broadcast. One that is missing here shows as an operation without a success."""
     reason = {"reason": "a check of all operations"}
@@ -176,6 +208,13 @@ def bodies(site: Site, tip_id: str) -> dict[str, Any]:
         "POST /admin/skipped-events/{consumer}/{tip_id}/retry": reason,
         "POST /lovense/test-activation": {"rowId": menu[0]["rowId"]},
         "POST /lovense/devices/pair": {"toyId": "an-example"},
+        "POST /mood-messages": {
+            "recipientId": MODEL if role is Role.VIEWER else VIEWER,
+            "content": "Hello",
+        },
+        "PUT /rooms/{room_id}/mood": {"mood": "happy"},
+        "POST /admin/message-templates": TEMPLATE,
+        "PUT /admin/message-templates/{template_id}": TEMPLATE,
         "PUT /lovense/devices/{device_id}": {"maxStrength": 20},
     }
 
@@ -226,12 +265,15 @@ def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str,
         "consumer": "loyalty",
     }
     place |= new_menu(site)
+    place["template_id"] = new_template(site)
+    if tip_id != "none":  # who has tipped may write
+        place["message_id"] = new_message(site, role)
     if role in (Role.MODEL, Role.VIEWER):
         body = {"toyId": "an-example"}
         paired = site.request("POST", "/lovense/devices/pair", bearer=WHO[role], json=body)
         place["device_id"] = paired.json()["deviceId"]
     deleted = new_webhook(site)
-    fed = bodies(site, tip_id)
+    fed = bodies(site, tip_id, role)
     for name, operation in operations(document).items():
         ids = place | {"hold_id": HELD.get(name, "")}
         if name == "DELETE /webhooks/{webhook_id}":
@@ -275,7 +317,9 @@ def new_menu(site: Site) -> dict[str, str]:
 
 
 def go_live(site: Site) -> None:
-    """The run before may have switched the toys off, or ended the broadcast."""
+    """The run before may have switched the toys off, ended the broadcast, or set the mood as often
+    as it may be set."""
+    site.query("DELETE FROM room_moods")
     site.change_platform(enableLovense=True, lovenseRateLimitPerMin=600)
     site.change_model(viewerSyncMode="VIP_ROOM_SYNC")
     room = site.request("GET", "/admin/rooms/{room_id}", "admin").json()["room"]
