@@ -11,6 +11,7 @@ import { CoverageCard } from "./coverage_card.js";
 import { DevicesCard } from "./devices_card.js";
 import { levelsCard } from "./levels_card.js";
 import { MenuCard } from "./menu_card.js";
+import { MessagesCard } from "./messages_card.js";
 import { openModelToys, reopen } from "./model_toys.js";
 import {
   Feed,
@@ -36,7 +37,7 @@ const LIMIT_NOTE =
   "counts once none of them does.";
 
 async function start() {
-  const { socketUrl, fetchCredentials, get, patch, put, remove } = await openSession("model");
+  const { socketUrl, fetchCredentials, get, patch, put, post, remove } = await openSession("model");
   const { adapter, failure, waits, settingsUrl, simulator } = await openModelToys(get);
   const { integration } = adapter;
   if (simulator === null) announceRealToys();
@@ -86,6 +87,7 @@ async function start() {
     alertText = text;
     refresh();
   };
+  const messages = new MessagesCard({ client, get, post, put, changed: refresh, say });
   const ask = (frame) => {
     say(null);
     return client.request(frame).catch((error) => say(error.message));
@@ -212,7 +214,8 @@ async function start() {
       ${stopWaitsNotice(client.stopWaits && !online)} ${devices.warningsTemplate()}
       <div class="columns">
         <div class="column">
-          ${toyCard(room)} ${devices.template()} ${menu.template(online)} ${feed.template()}
+          ${toyCard(room)} ${devices.template()} ${menu.template(online)} ${messages.template()}
+          ${feed.template()}
         </div>
         <div class="column">
           ${broadcastCard({ room, integration, online, goLive, end })} ${queueCard(queue)}

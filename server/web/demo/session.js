@@ -12,6 +12,7 @@
  * @property {(path: string) => Promise<any>} get reads a resource, as this user
  * @property {(path: string, change: object) => Promise<any>} patch changes a resource, as this user
  * @property {(path: string, body: object) => Promise<any>} put the same
+ * @property {(path: string, body: object) => Promise<any>} post the same
  * @property {(path: string) => Promise<any>} remove a resource, as this user
  */
 
@@ -28,8 +29,9 @@ export async function openSession(as) {
   const get = (path) => askAs(as, path, "GET");
   const patch = (path, change) => askAs(as, path, "PATCH", change);
   const put = (path, body) => askAs(as, path, "PUT", body);
+  const post = (path, body) => askAs(as, path, "POST", body);
   const remove = (path) => askAs(as, path, "DELETE");
-  return { socketUrl, roomId, users, fetchCredentials, get, patch, put, remove };
+  return { socketUrl, roomId, users, fetchCredentials, get, patch, put, post, remove };
 }
 
 /** Changes the site's settings, as its admin. @param {object} change */

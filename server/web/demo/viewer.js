@@ -7,6 +7,7 @@ import { CommandRunner } from "../sdk/commands.js";
 import { isOnline } from "../sdk/vendor_report.js";
 import { connectNow } from "./auto_connect.js";
 import { DevicesCard } from "./devices_card.js";
+import { MessagesCard } from "./messages_card.js";
 import {
   Feed,
   alertBox,
@@ -33,7 +34,7 @@ const LIMIT_NOTE =
 async function start() {
   const as = new URLSearchParams(location.search).get("as");
   if (!as) throw new Error("Whose page is this? The address needs ?as=NAME.");
-  const { socketUrl, fetchCredentials, get, put, remove } = await openSession(as);
+  const { socketUrl, fetchCredentials, get, put, post, remove } = await openSession(as);
   const { adapter, failure, waits, simulator } = await openViewerToys(as, get);
   if (simulator === null) announceRealToys();
   let toys = await adapter.toys();
@@ -64,6 +65,7 @@ async function start() {
     alertText = text;
     refresh();
   };
+  const messages = new MessagesCard({ client, get, post, put, changed: refresh, say });
   const orSay = (work) => {
     say(null);
     return work.catch((error) => say(error.message));
@@ -151,7 +153,7 @@ async function start() {
           })}
           ${ownTipsCard(tips.entries, (entry) => orSay(tips.sendAgain(entry)))}
         </div>
-        <div class="column">${toyCard(self)} ${devices.template()} ${feed.template()}</div>
+        <div class="column">${toyCard(self)} ${devices.template()} ${messages.template()} ${feed.template()}</div>
       </div>
       ${pairingDialog()}
     `;
