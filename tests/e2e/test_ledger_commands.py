@@ -129,7 +129,11 @@ def test_ctrl_c_while_it_waits_for_a_table(database_dsn: str) -> None:
             async with connection.transaction():
                 await connection.execute("LOCK TABLE archived_accounts IN ACCESS EXCLUSIVE MODE")
                 process = start("verify", DATABASE_URL=database_dsn)
-                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+                # Of this database alone: other tests' servers may wait in theirs.
+                waiting = (
+                    "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+                    "WHERE NOT l.granted AND d.datname = current_database()"
+                )
                 while not await connection.fetchval(waiting):
                     assert process.poll() is None
                 process.send_signal(signal.SIGINT)
