@@ -64,7 +64,7 @@ def test_members_leave_and_come_back() -> None:
         crowd.fill(MEMBERS, FELT_BY, 8)
         assert crowd.leave(10, 5).members == MEMBERS - 5
         assert crowd.join(5, 5).members == MEMBERS
-        crowd.begin_watch(b"\xa9tipNotice", 0.3, 50, 0, MEMBERS)
+        crowd.begin_watch(b"\xa9tipNotice", 1.5, 10, 0, MEMBERS)
         answer = crowd.watched()
         assert answer.failures == {}
         assert 1 <= answer.joined <= 15
@@ -78,7 +78,7 @@ MARKED = b"\x82\x08event\x01\x02\x03"
 LONG = b"\x82\x7e\x01\x00" + b"event".ljust(256)
 OTHER = b"\x82\x03abc"
 _NO_MESSAGE = Message(b"", b"")
-HEARING_S = 0.5
+HEARING_S = 1.0
 """Long enough for a thread on a busy machine to get its turn, and say what it has to say."""
 
 
