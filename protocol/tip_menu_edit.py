@@ -1,28 +1,19 @@
 """Edits of a model's tip menu: pure functions from a menu to the menu after it, or to refusals.
 
 A draft is a row as she sends it (`validate` names each of its bad fields), a view is the same row
-as she gets it: both describe the reaction in the shape of its kind, without the event's nulls.
+as she gets it.
 """
 
 from collections import Counter
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta
 
 from protocol.errors import ErrorCode, Refusal
-from protocol.pattern_library import Library, pattern_of
+from protocol.pattern_library import Library
 from protocol.tip_activated import Amount, Id, PublicText
 from protocol.tip_menu import DeviceIds, Priority, TipMenuRow
-from protocol.vibration import (
-    STRENGTH_MAX,
-    DurationSec,
-    Pattern,
-    PresetName,
-    Vibration,
-    VibrationType,
-    level,
-)
+from protocol.vibration_choice import DraftedVibration, VibrationChoice, choice_of, vibration_of
 
 ROWS_MAX: Final = 50
 """Of one model."""
@@ -30,52 +21,13 @@ ROWS_MAX: Final = 50
 Menu = tuple[TipMenuRow, ...]
 """By `order`."""
 
-RowStrength = Annotated[int, Meta(ge=1, le=STRENGTH_MAX)]
-
-
-class _Choice(
-    msgspec.Struct,
-    frozen=True,
-    rename="camel",
-    tag_field="type",
-    forbid_unknown_fields=True,
-    kw_only=True,
-):
-    duration_sec: DurationSec
-
-
-class LevelChoice(_Choice, frozen=True, tag="LEVEL"):
-    """A steady strength: a row must do something, so it begins at 1."""
-
-    strength: RowStrength
-
-
-class PresetChoice(_Choice, frozen=True, tag="PRESET"):
-    """One of the vendor's. `strength` does not change the call: in the queue mode batch it says
-    how this row compares with others; null counts as 10."""
-
-    preset_name: PresetName
-    strength: RowStrength | None = None
-
-
-class PatternChoice(_Choice, frozen=True, tag="PATTERN"):
-    """Her own values, repeated until the time is over."""
-
-    pattern: Pattern
-
-
-class StoredPatternChoice(_Choice, frozen=True, tag="STORED_PATTERN"):
-    """A pattern of her library. The row takes a copy and is a PATTERN from then on."""
-
-    pattern_id: Id
-
 
 class RowDraft(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A row as a model sends it, whole. What is said of each field: protocol.tip_menu.TipMenuRow.
     A device that is named twice counts once."""
 
     tip_amount: Amount
-    vibration: LevelChoice | PresetChoice | PatternChoice | StoredPatternChoice
+    vibration: DraftedVibration
     description: PublicText
     active: bool
     priority: Priority | None = None
@@ -87,7 +39,7 @@ class RowView(msgspec.Struct, frozen=True, rename="camel"):
 
     row_id: Id
     tip_amount: Amount
-    vibration: LevelChoice | PresetChoice | PatternChoice
+    vibration: VibrationChoice
     description: PublicText
     active: bool
     order: int
@@ -100,7 +52,7 @@ def view_row(row: TipMenuRow) -> RowView:
     return RowView(
         row.row_id,
         row.tip_amount,
-        _choice_of(row.vibration),
+        choice_of(row.vibration),
         row.description,
         row.active,
         row.order,
@@ -182,7 +134,7 @@ def _make_row(
     refusals: list[Refusal] = []
     if draft.active and any(row.active and row.tip_amount == draft.tip_amount for row in others):
         refusals.append(Refusal(ErrorCode.TIP_AMOUNT_TAKEN, "tipAmount"))
-    vibration = _vibration_of(draft.vibration, library)
+    vibration = vibration_of(draft.vibration, library)
     if vibration is None:
         refusals.append(Refusal(ErrorCode.PATTERN_UNKNOWN, "vibration.patternId"))
     if vibration is None or refusals:
@@ -197,38 +149,6 @@ def _make_row(
         priority=draft.priority,
         device_ids=tuple(dict.fromkeys(draft.device_ids)),
     )
-
-
-def _vibration_of(
-    choice: LevelChoice | PresetChoice | PatternChoice | StoredPatternChoice, library: Library
-) -> Vibration | None:
-    """None: the library has no such pattern."""
-    match choice:
-        case LevelChoice():
-            return level(choice.strength, choice.duration_sec)
-        case PresetChoice():
-            return Vibration(
-                VibrationType.PRESET, choice.strength, choice.duration_sec, choice.preset_name, None
-            )
-        case PatternChoice():
-            pattern = choice.pattern
-        case StoredPatternChoice():
-            stored = pattern_of(library, choice.pattern_id)
-            if stored is None:
-                return None
-            pattern = stored.pattern
-    return Vibration(VibrationType.PATTERN, None, choice.duration_sec, None, pattern)
-
-
-def _choice_of(vibration: Vibration) -> LevelChoice | PresetChoice | PatternChoice:
-    seconds, strength = vibration.duration_sec, vibration.strength
-    if vibration.preset_name is not None:
-        return PresetChoice(
-            preset_name=vibration.preset_name, duration_sec=seconds, strength=strength or None
-        )
-    if vibration.pattern is not None:
-        return PatternChoice(pattern=vibration.pattern, duration_sec=seconds)
-    return LevelChoice(strength=vibration.wanted_strength, duration_sec=seconds)
 
 
 def _numbered(rows: Menu) -> Menu:

@@ -12,12 +12,8 @@ from protocol.pattern_library import Library, StoredPattern
 from protocol.tip_menu import TipMenuRow
 from protocol.tip_menu_edit import (
     ROWS_MAX,
-    LevelChoice,
     Menu,
-    PatternChoice,
-    PresetChoice,
     RowDraft,
-    StoredPatternChoice,
     add_row,
     difference,
     remove_row,
@@ -27,6 +23,7 @@ from protocol.tip_menu_edit import (
 )
 from protocol.validation import validate
 from protocol.vibration import Pattern, PresetName, Vibration, VibrationType, level
+from protocol.vibration_choice import LevelChoice, PatternChoice, PresetChoice, StoredPatternChoice
 
 LEVEL = LevelChoice(strength=5, duration_sec=3)
 TIDE = Pattern((1, 20, 3), 250)

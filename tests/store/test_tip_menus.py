@@ -12,18 +12,10 @@ from protocol import pattern_library, tip_menu_edit
 from protocol.errors import ErrorCode, Refusal
 from protocol.pattern_library import Library, PatternDraft, StoredPattern
 from protocol.tip_menu import TipMenuRow
-from protocol.tip_menu_edit import (
-    ROWS_MAX,
-    LevelChoice,
-    Menu,
-    PatternChoice,
-    PresetChoice,
-    RowDraft,
-    StoredPatternChoice,
-    view_row,
-)
+from protocol.tip_menu_edit import ROWS_MAX, Menu, RowDraft, view_row
 from protocol.toy_settings import ModelSettings
 from protocol.vibration import Pattern, PresetName
+from protocol.vibration_choice import LevelChoice, PatternChoice, PresetChoice, StoredPatternChoice
 from server.store.database import Connection
 from server.store.store import Store
 from server.store.tip_menu_store import ModelMenu
