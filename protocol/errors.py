@@ -79,6 +79,19 @@ class ErrorCode(StrEnum):
     MESSAGE_CONFLICT = "MESSAGE_CONFLICT"
     TEMPLATE_UNKNOWN = "TEMPLATE_UNKNOWN"
     NO_TEMPLATE = "NO_TEMPLATE"
+    MENU_UNKNOWN = "MENU_UNKNOWN"
+    MENU_ITEM_UNKNOWN = "MENU_ITEM_UNKNOWN"
+    MENU_ITEM_INACTIVE = "MENU_ITEM_INACTIVE"
+    MENU_ITEM_CHANGED = "MENU_ITEM_CHANGED"
+    MENU_HIDDEN = "MENU_HIDDEN"
+    DAILY_LIMIT_REACHED = "DAILY_LIMIT_REACHED"
+    PURCHASE_UNKNOWN = "PURCHASE_UNKNOWN"
+    PURCHASE_CONFLICT = "PURCHASE_CONFLICT"
+    STAGE_FULL = "STAGE_FULL"
+    STAGE_BUSY = "STAGE_BUSY"
+    STAGE_NOT_NEXT = "STAGE_NOT_NEXT"
+    STAGE_WRONG_STATE = "STAGE_WRONG_STATE"
+    STAGE_PERFORMING = "STAGE_PERFORMING"
     VENDOR_REFUSED = "VENDOR_REFUSED"
     VENDOR_UNAVAILABLE = "VENDOR_UNAVAILABLE"
     INTERNAL = "INTERNAL"
@@ -208,6 +221,33 @@ ERRORS: Final[dict[ErrorCode, ErrorRule]] = {
     ErrorCode.PATTERN_UNKNOWN: ErrorRule(404, "client", False, "There is no such stored pattern."),
     ErrorCode.LIMIT_REACHED: ErrorRule(
         409, "state", False, "No more of these fit; remove one first."
+    ),
+    ErrorCode.MENU_UNKNOWN: ErrorRule(404, "client", False, "There is no such menu."),
+    ErrorCode.MENU_ITEM_UNKNOWN: ErrorRule(404, "client", False, "The menu has no such item."),
+    ErrorCode.MENU_ITEM_INACTIVE: ErrorRule(
+        409, "state", True, "The menu or the item is not on offer now."
+    ),
+    ErrorCode.MENU_ITEM_CHANGED: ErrorRule(
+        409, "state", False, "The item has changed since it was shown; read it again."
+    ),
+    ErrorCode.MENU_HIDDEN: ErrorRule(403, "state", False, "This menu is not for this user."),
+    ErrorCode.DAILY_LIMIT_REACHED: ErrorRule(
+        409, "state", True, "The user has bought as many of these today as one may."
+    ),
+    ErrorCode.PURCHASE_UNKNOWN: ErrorRule(404, "client", False, "There is no such purchase."),
+    ErrorCode.PURCHASE_CONFLICT: ErrorRule(
+        409, "client", False, "This idempotencyKey was used for another purchase."
+    ),
+    ErrorCode.STAGE_FULL: ErrorRule(
+        503, "server", True, "As many performances wait as may wait; nothing was held."
+    ),
+    ErrorCode.STAGE_BUSY: ErrorRule(409, "state", True, "Another performance is running."),
+    ErrorCode.STAGE_NOT_NEXT: ErrorRule(409, "state", True, "Another performance is next."),
+    ErrorCode.STAGE_WRONG_STATE: ErrorRule(
+        409, "state", False, "The purchase is not in a state for this."
+    ),
+    ErrorCode.STAGE_PERFORMING: ErrorRule(
+        409, "state", True, "A performance is running; finish or abandon it first."
     ),
     ErrorCode.VENDOR_REFUSED: ErrorRule(
         502, "server", False, "The toy's vendor refused; the operator has to mend it."
