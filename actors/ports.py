@@ -267,6 +267,14 @@ class Delivery(Protocol):
         ...
 
 
+class ModelWatcher(Protocol):
+    """Learns whether a model's page is open in her room, whenever that changes."""
+
+    def model_present(self, model_id: str, present: bool) -> None:
+        """Never waits, never fails."""
+        ...
+
+
 # ---- inspection ------------------------------------------------------------------------------
 
 

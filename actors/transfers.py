@@ -44,12 +44,14 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """Id of the revenue entry; None where the platform's part is 0."""
     event: TipActivated | None
     hold: "SettledHold | None" = None
+    is_purchase: bool = False
+    """It settles at once, out of the wallet, and its tipId begins as a purchase's."""
     unless_known: Refusal | None = None
 
     @property
     def source_ref(self) -> str:
-        if self.unless_known is not None:
-            # Only tips are asked for so; one of before 0006 may be named as a purchase is today.
+        if self.unless_known is not None and not self.is_purchase:
+            # A tip: one of before 0006 may be named as a purchase is today.
             return f"tip:{self.tip_id}"
         return source_ref_of(self.tip_id)
 

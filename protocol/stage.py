@@ -301,3 +301,21 @@ def health(
     if any(value > bound for value, bound in zip(measured, _UNHEALTHY_OVER, strict=True)):
         status = HealthStatus.UNHEALTHY
     return StageHealth(status, *measured)
+
+
+# ---- what buyers and models are shown ---------------------------------------------------------
+
+
+class PurchaseReceipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer to a purchase; a repeat gets the same. `balance`: the buyer's tokens right after
+    it. `position` and `waitSec`: on the stage; null where the item settled at once."""
+
+    purchase_id: UUID
+    item_id: Id
+    item_name: str
+    tokens: int
+    balance: int
+    queue_mode: QueueMode
+    position: int | None
+    wait_sec: float | None
+    purchased_at: datetime

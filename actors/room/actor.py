@@ -17,6 +17,7 @@ from actors.ports import (
     AuditLog,
     Delivery,
     DeviceLog,
+    ModelWatcher,
     Requeued,
     RoomRecord,
     RoomStore,
@@ -97,6 +98,8 @@ class RoomPorts:
         """Of all rooms of the process: each keeps its own part of it."""
         self.model_share_percent = model_share_percent
         self.tip_bonus_percent = tip_bonus_percent
+        self.model_watchers: list[ModelWatcher] = []
+        """Added before any room comes up."""
 
 
 class RoomUnknown(Exception):
@@ -120,6 +123,8 @@ class RoomActor:
         self._kept: room.Kept | None = None
         self._entered: set[SessionId] = set()
         """Sessions of ours in `ports.whereabouts`."""
+        self._model_here: str | None = None
+        """Her id, while her page is open."""
         self._tips_at_ledger = 0
         self._pause_to_store: StorePause | None = None
         self._log = structlog.get_logger("tiproom.room").bind(room_id=room_id)
@@ -180,6 +185,7 @@ class RoomActor:
                 self._ports.tip_bonus_percent,
             )
             self._rise(state, record)
+            self._tell_watchers(state.model_id, state.model_page is not None)
             risen = state
             if not self._was_up:
                 self._was_up = True
@@ -245,8 +251,16 @@ class RoomActor:
             # Only now: a Join that crashes the room is not tried again.
             self._joins[message.session_id] = msgspec.structs.replace(message, ref=None)
         self._carry_out(effects)
+        self._tell_watchers(state.model_id, state.model_page is not None)
         if state.platform.lovense_log_activations:
             self._log_finished(effects)
+
+    def _tell_watchers(self, model_id: str, present: bool) -> None:
+        if present is (self._model_here is not None):
+            return
+        self._model_here = model_id if present else None
+        for watcher in self._ports.model_watchers:
+            watcher.model_present(model_id, present)
 
     def _log_finished(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
@@ -274,6 +288,8 @@ class RoomActor:
         self.mailbox.close()
         for session_id in tuple(self._entered):
             self._exit(session_id)
+        if self._model_here is not None:
+            self._tell_watchers(self._model_here, False)
         while (message := self.mailbox.get_nowait()) is not None:
             self._refuse(message)
         self._ports.delivery.flush()

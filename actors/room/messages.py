@@ -94,6 +94,20 @@ class TipByRequest(_Message, frozen=True):
     membership_tier: MembershipTier
 
 
+class PurchaseByRequest(_Message, frozen=True):
+    """Sell a user an item, settled at once, in the broadcast `broadcast_id`. Answered with
+    `TipReceipt | Refusal`."""
+
+    reply_to: ReplyTo
+    purchase_id: str
+    broadcast_id: str
+    user_id: str
+    username: str
+    membership_tier: MembershipTier
+    amount: int
+    item: Item
+
+
 class HoldByRequest(_Message, frozen=True):
     """Hold a user's tokens for an item, by the platform. Answered with `Posted | Refusal`."""
 
@@ -299,6 +313,7 @@ RoomMessage = (
     | MemberFrame
     | TierChanged
     | TipByRequest
+    | PurchaseByRequest
     | HoldByRequest
     | SettleHoldByRequest
     | SetPreferencesByRequest

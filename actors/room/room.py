@@ -41,6 +41,7 @@ from actors.room.messages import (
     ModelSettingsChanged,
     PlatformSettingsChanged,
     PublishEvent,
+    PurchaseByRequest,
     RequeueByRequest,
     ResumeToysByRequest,
     RoomMessage,
@@ -264,6 +265,8 @@ def _apply(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]
                 message.username,
                 message.membership_tier,
             )
+        case PurchaseByRequest():
+            return purchases.buy(state, ctx, message)
         case HoldByRequest():
             return purchases.hold(state, ctx, message)
         case SettleHoldByRequest():

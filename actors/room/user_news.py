@@ -2,9 +2,10 @@
 
 import structlog
 
-from actors.room.messages import BalanceChanged, TierRegistered
+from actors.room.messages import BalanceChanged, SendToUser, TierRegistered
 from actors.room.whereabouts import Whereabouts
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
+from protocol.frames import OwnFrame
 from protocol.tip_activated import MembershipTier
 
 
@@ -25,6 +26,15 @@ class UserNews:
                 room.tell_always(BalanceChanged(user_id, balance))
             except MailboxClosed:
                 continue  # it has ended; its sessions join anew
+
+    def own_frame(self, user_id: str, frame: OwnFrame) -> None:
+        """To all pages of the user. A room that is too full to listen leaves it out: a page reads
+        the rest over HTTP."""
+        for room in self._whereabouts.rooms_of(user_id):
+            try:
+                room.tell(SendToUser(user_id, frame))
+            except (MailboxFull, MailboxClosed):
+                self._log.warning("frame_not_told", user_id=user_id)
 
     def tier_registered(self, user_id: str, tier: MembershipTier) -> None:
         """A room that is too full to listen shows the old one until the user's next token."""

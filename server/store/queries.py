@@ -1,4 +1,5 @@
-"""Every SQL statement of the store, by name. What the ledger does in one transaction is a function
+"""The SQL statements of the store, by name; of menus and stages in menu_queries.py and
+stage_queries.py. What the ledger does in one transaction is a function
 in migrations/0001_ledger.sql; here is only its call."""
 
 from typing import Final

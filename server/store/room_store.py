@@ -24,6 +24,8 @@ from server.store.tip_menu_store import load_menu, save_menu
 
 ROOM: Final = "room"
 """The toy layer's name in the table event_consumers."""
+_KEPT_ON_AIR: Final = "TR001"
+"""SQLSTATE of refuse_end_while_performing() (migrations/0011_menus_and_stage.sql)."""
 
 _AUDIT_COLUMNS: Final = (
     "record_id",
@@ -72,8 +74,13 @@ class PostgresRooms:
             raise Refused(ErrorCode.ROOM_UNKNOWN) from error
 
     async def end_broadcast(self, room_id: str, broadcast_id: str) -> None:
-        """The same end again is no error."""
-        await self._database.run(_execute, queries.END_BROADCAST, room_id, broadcast_id)
+        """The same end again is no error. Raises Refused with STAGE_PERFORMING."""
+        try:
+            await self._database.run(_execute, queries.END_BROADCAST, room_id, broadcast_id)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != _KEPT_ON_AIR:
+                raise
+            raise Refused(ErrorCode.STAGE_PERFORMING) from error
 
     async def save_toys_paused(self, broadcast_id: str, paused: bool) -> None:
         """See the port."""

@@ -16,14 +16,17 @@ from server.store.history import PostgresHistory
 from server.store.ledger_store import PostgresLedger
 from server.store.loyalty_store import PostgresLoyalty
 from server.store.member_store import PostgresMembers
+from server.store.menu_store import PostgresMenus
 from server.store.message_reads import PostgresMessageReads
 from server.store.message_store import PostgresMessages
 from server.store.months import PostgresMonths
 from server.store.mood_store import PostgresMoods
+from server.store.purchase_store import PostgresPurchases
 from server.store.revocation_store import PostgresRevocations
 from server.store.room_store import PostgresRooms
 from server.store.settings_store import PostgresSettings
 from server.store.skipped_events import PostgresSkippedEvents
+from server.store.stage_store import PostgresStages
 from server.store.template_store import PostgresTemplates
 from server.store.tip_menu_store import PostgresTipMenus
 from server.store.trace import PostgresTraces
@@ -51,16 +54,19 @@ class Store:
         self.devices = PostgresDevices(database)
         self.history = PostgresHistory(database)
         self.loyalty = PostgresLoyalty(database)
+        self.menus = PostgresMenus(database)
         self.months = PostgresMonths(database)
         self.messages = PostgresMessages(database)
         self.message_reads = PostgresMessageReads(database)
         self.templates = PostgresTemplates(database)
         self.moods = PostgresMoods(database)
+        self.purchases = PostgresPurchases(database)
         self.rooms = PostgresRooms(database, auditing)
         self.members = PostgresMembers(database)
         self.directory = PostgresDirectory(database)
         self.revocations = PostgresRevocations(database)
         self.settings = PostgresSettings(database)
+        self.stages = PostgresStages(database)
         self.tip_menus = PostgresTipMenus(database)
         self.traces = PostgresTraces(database)
         self.feed = PostgresEvents(feeding)

@@ -113,12 +113,17 @@ async def _read(connection: Connection, owner_query: str, model_id: str) -> Mode
     owner = await connection.fetchrow(owner_query, model_id)
     if owner is None:
         return None
-    patterns = await connection.fetch(queries.LOAD_PATTERNS, model_id)
     return ModelMenu(
         await load_menu(connection, model_id),
-        tuple(_stored_pattern(row) for row in patterns),
+        await load_library(connection, model_id),
         tuple(owner["room_ids"]),
     )
+
+
+async def load_library(connection: Connection, model_id: str) -> Library:
+    """The patterns, the oldest first."""
+    patterns = await connection.fetch(queries.LOAD_PATTERNS, model_id)
+    return tuple(_stored_pattern(row) for row in patterns)
 
 
 async def save_menu(connection: Connection, model_id: str, rows: Sequence[TipMenuRow]) -> None:

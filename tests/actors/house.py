@@ -52,6 +52,7 @@ class House:
     loyalty: LoyaltyConsumer
     toys: ToyConsumer
     rooms: RoomRegistry
+    ports: RoomPorts
 
     async def room(self) -> RoomActor:
         return await self.rooms.open(ROOM)
@@ -140,7 +141,7 @@ async def open_house(
         await nursery.start(ledger.run)
         if relay:
             await nursery.start(relays, database, [toys, loyalty])
-        yield House(database, sockets, audit, ledger, loyalty, toys, rooms)
+        yield House(database, sockets, audit, ledger, loyalty, toys, rooms, ports)
         nursery.cancel_scope.cancel()
 
 

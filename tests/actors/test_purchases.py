@@ -11,6 +11,7 @@ from actors.room.messages import (
     BalanceChanged,
     HoldByRequest,
     ModelRenamed,
+    PurchaseByRequest,
     SettleHoldByRequest,
     TierRegistered,
     TipByRequest,
@@ -333,3 +334,51 @@ def test_a_models_new_name_is_shown_and_written_into_events() -> None:
     assert changed.room.model_display_name == "Mia Two"
     room.tip(5, "tip-1")
     assert events(room)[0].model.model_display_name == "Mia Two"
+
+
+# ---- what settles at once ----------------------------------------------------------------------
+
+
+def buy(
+    room: SteppedRoom,
+    purchase_id: str = "1",
+    *,
+    user_id: str = "ann",
+    broadcast_id: str = BROADCAST,
+    amount: int = 100,
+) -> Any:
+    inbox = Inbox()
+    room.tell(
+        PurchaseByRequest(inbox, purchase_id, broadcast_id, user_id, "Ann", FREE, amount, DANCE)
+    )
+    return inbox.only
+
+
+def test_an_item_settles_at_once_without_escrow() -> None:
+    room = SteppedRoom(record(lovense_max_activation_duration=5))
+    page = room.join_model()
+    receipt = buy(room)
+    assert (receipt.tip_id, receipt.amount, receipt.balance) == ("purchase:1", 100, 999_900)
+    assert (room.books.balances[MODEL], room.books.balances[ESCROW]) == (50, 0)
+    event = only_event(room)
+    assert (event.item.item_type, event.item.item_id) == (ItemType.MENU_ITEM, DANCE.item_id)
+    assert event.item.bonus_points == DANCE.bonus_points
+    assert event.item.vibration is not None
+    assert event.item.vibration.duration_sec == 5, "cut to what the platform allows"
+    assert [command.tip_id for command in room.commands(page)] == ["purchase:1"]
+    assert buy(room) == receipt
+    assert len(room.commands(page)) == 1
+
+
+def test_a_known_purchase_is_answered_also_when_the_room_refuses_new_ones() -> None:
+    room = SteppedRoom()
+    page = room.join_model()
+    receipt = buy(room)
+    room.ask(page, frames.EndBroadcast)
+    assert buy(room) == receipt
+    assert buy(room, "2").code is ErrorCode.ROOM_OFFLINE
+    room.ask(page, frames.StartBroadcast, lovense_mode=LovenseMode.EXTENSION)
+    assert buy(room) == receipt
+    assert buy(room, "2").code is ErrorCode.BROADCAST_STALE
+    assert buy(room, "3", user_id=MODEL).code is ErrorCode.FORBIDDEN
+    assert sum(isinstance(each.transfer, NewHold) for each in room.settlements) == 0

@@ -29,6 +29,7 @@ from tests.actors.ports import Database
 from tests.actors.rooms import (
     BROADCAST,
     FREE,
+    MODEL,
     MODEL_PAGE,
     PLAY_S,
     ROOM,
@@ -473,3 +474,41 @@ def test_what_a_killed_process_had_sent_plays_on_and_nothing_starts_over_it() ->
             assert [each.tip_id for each in house.sent(MODEL_PAGE, frames.Command)] == ["tip-2"]
 
     on_virtual_clock(main)
+
+
+# ---- who watches for the model -----------------------------------------------------------------
+
+
+class Presence:
+    def __init__(self) -> None:
+        self.told: list[tuple[str, bool]] = []
+
+    def model_present(self, model_id: str, present: bool) -> None:
+        self.told.append((model_id, present))
+
+
+@in_house
+async def test_a_watcher_hears_of_the_models_page_and_not_of_a_crash(house: House) -> None:
+    presence = Presence()
+    house.ports.model_watchers.append(presence)
+    await house.join_viewer(ANN, "ann")
+    assert presence.told == []
+    page = await house.join_model()
+    assert presence.told == [(MODEL, True)]
+    await crash(await house.room())
+    assert presence.told == [(MODEL, True)], "her socket is open, so she is here"
+    await house.leave(page)
+    assert presence.told[1:] == [(MODEL, False)]
+
+
+@in_house
+async def test_in_a_room_that_has_failed_she_is_not(house: House) -> None:
+    presence = Presence()
+    house.ports.model_watchers.append(presence)
+    await house.join_model()
+    room = await house.room()
+    for _ in range(RESTARTS_MAX + 1):
+        room.tell(NONSENSE)
+        await trio.sleep(2)
+    assert room.failed
+    assert presence.told == [(MODEL, True), (MODEL, False)]

@@ -20,7 +20,7 @@ from server.store.bridge import open_bridge
 from server.store.database import Connection
 from server.store.store import Store, open_store
 from tests.actors.ports import receipt_of
-from tests.store.rows import pending_events
+from tests.store.rows import check, pending_events
 from tests.store.settlements import only_if_known, tip
 
 CONFLICT = Refusal(ErrorCode.TIP_CONFLICT)
@@ -412,3 +412,20 @@ async def test_any_batches_settle_as_in_the_model(
         stand = await balances(store)
         assert {user: stand[f"user:{user}-{own}"] for user in wallets} == wallets
         await check_books(store)
+
+
+async def test_a_purchase_settles_at_once_and_its_repeat_is_known_for_ever(funded: Store) -> None:
+    """Its source_ref is its tipId also where it is only asked for; a tip of such a name is not."""
+    whole = msgspec.structs.replace(tip("purchase:1", "alex", 10), is_purchase=True)
+    [first] = await funded.ledger.post([whole])
+    assert isinstance(first, Settled)
+    refusal = Refusal(ErrorCode.ROOM_OFFLINE)
+    asked = msgspec.structs.replace(whole, event=None, unless_known=refusal)
+    [again] = await funded.ledger.post([asked])
+    assert again == msgspec.structs.replace(first, first=False)
+    [as_tip] = await funded.ledger.post([msgspec.structs.replace(asked, is_purchase=False)])
+    assert as_tip == refusal
+    other = msgspec.structs.replace(tip("purchase:1", "alex", 11), is_purchase=True)
+    [conflict] = await funded.ledger.post([other])
+    assert conflict == Refusal(ErrorCode.TIP_CONFLICT)
+    await check(funded)

@@ -1,0 +1,149 @@
+"""What the stage needs from the world, and the values that pass there.
+
+Every method of a store waits; none is called inside a stage's mailbox loop. A store raises
+StoreUnavailable when the outcome of a call is unknown or the database cannot be reached.
+"""
+
+from datetime import datetime
+from typing import Final, Protocol
+from uuid import UUID
+
+import msgspec
+
+from protocol.errors import ErrorCode, Refusal
+from protocol.performance_menu import QueueMode
+from protocol.stage import (
+    Move,
+    Payment,
+    PurchaseReceipt,
+    StageItem,
+    StageOrder,
+)
+from protocol.tip_activated import Item, MembershipTier
+
+# ---- purchases -------------------------------------------------------------------------------
+
+
+class PurchaseOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a viewer wants to buy. `version` is that of the item as it was shown, `room_id` the
+    room in which the viewer is."""
+
+    purchase_id: UUID
+    user_id: str
+    username: str
+    membership_tier: MembershipTier
+    room_id: str
+    idempotency_key: str
+    menu_id: str
+    item_id: str
+    version: int
+
+
+class Purchase(msgspec.Struct, frozen=True, kw_only=True):
+    """A purchase that is to be paid: as the menu said when it was made. `again`: it was begun
+    before, and the ledger may have been asked already."""
+
+    purchase_id: UUID
+    user_id: str
+    room_id: str
+    broadcast_id: str
+    model_id: str
+    item: Item
+    tokens: int
+    queue_mode: QueueMode
+    start_offset_ms: int
+    again: bool = False
+
+
+LEASE_S: Final = 60.0
+"""What a server has begun, nobody else goes on with for so long: longer than any question to a room
+or the database may take."""
+
+
+class PurchaseStore(Protocol):
+    """`node` is this server."""
+
+    async def begin(self, order: PurchaseOrder, node: UUID) -> Purchase | PurchaseReceipt | Refusal:
+        """One transaction that holds the buyer: the purchase to be paid, new or begun before by
+        this node; the first answer of one that is known; or the refusal, with nothing written."""
+        ...
+
+    async def confirm(self, purchase_id: UUID, balance: int) -> tuple[PurchaseReceipt, StageItem]:
+        """It is paid, or its tokens are held: CREATED -> READY, with the answer for ever. The same
+        again answers the same."""
+        ...
+
+    async def fail(self, purchase_id: UUID, code: ErrorCode) -> None:
+        """It was certainly not paid: the key is free again. Nothing, where it is READY by now."""
+        ...
+
+    async def resolve_stale(self, limit: int) -> list[StageItem]:
+        """Purchases whose server has not said for LEASE_S what became of them: READY where the
+        ledger has their tokens, else FAILED. Those that are READY now."""
+        ...
+
+
+# ---- stages ----------------------------------------------------------------------------------
+
+
+class StageRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a stage's actor starts from. `last_moved_at`: of the last start or end."""
+
+    model_id: str
+    room_id: str
+    order: StageOrder
+    items: tuple[StageItem, ...]
+    last_moved_at: datetime | None
+
+
+class StageStore(Protocol):
+    async def load_stage(self, model_id: str) -> StageRecord | None:
+        """READY and STARTED ones. None: there is no such model."""
+        ...
+
+    async def busy_stages(self) -> list[str]:
+        """modelIds of the stages on which something waits or is performed."""
+        ...
+
+    async def move(self, purchase_id: UUID, move: Move, who: str) -> datetime | Refusal:
+        """Compare and set, with what the move owes, in one transaction; when it was made. Refused:
+        STAGE_WRONG_STATE, STAGE_BUSY; ROOM_OFFLINE for a start without a broadcast."""
+        ...
+
+    async def save_order(self, model_id: str, order: StageOrder, who: str) -> None: ...
+
+
+# ---- payments --------------------------------------------------------------------------------
+
+
+class OwedPayment(msgspec.Struct, frozen=True, kw_only=True):
+    """`failures`: how often it was refused since it was last owed."""
+
+    purchase_id: UUID
+    step: int
+    payment: Payment
+    failures: int
+
+    @property
+    def hold_id(self) -> str:
+        """Of the ledger."""
+        return str(self.purchase_id)
+
+
+class PaymentStore(Protocol):
+    async def owing_purchases(self, limit: int) -> list[UUID]:
+        """Purchases that owe something that may be tried, the longest overdue first."""
+        ...
+
+    async def owed(self, purchase_id: UUID) -> OwedPayment | None:
+        """The next thing that it owes. None: nothing, or nothing before somebody decides a dead
+        letter."""
+        ...
+
+    async def payment_done(self, purchase_id: UUID, step: int) -> None: ...
+
+    async def payment_failed(
+        self, purchase_id: UUID, step: int, code: ErrorCode, letter_id: UUID | None
+    ) -> None:
+        """It was refused; with `letter_id` for the last time, and becomes a dead letter."""
+        ...

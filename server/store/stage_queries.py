@@ -1,0 +1,218 @@
+"""The SQL of purchases from performance menus and of stages, by name. The rest: queries.py."""
+
+from typing import Final
+
+# ---- buying ------------------------------------------------------------------------------------
+
+LOCK_BUYER: Final = "SELECT FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
+"""One purchase of a user after the other, on all servers: so that keys and daily limits hold."""
+
+FIND_PURCHASE: Final = """
+SELECT purchase_id, user_id::text, room_id::text, broadcast_id::text, model_id::text, menu_id::text,
+       item_id::text, item, tokens, queue_mode, start_offset_ms, state, answer,
+       node = $3 OR attempted_at < now() - $4 * interval '1 second' AS free
+FROM menu_purchases
+WHERE user_id = $1 AND idempotency_key = $2 AND state <> 'FAILED'"""
+
+TAKE_PURCHASE: Final = """
+UPDATE menu_purchases SET node = $2, attempted_at = now()
+WHERE purchase_id = $1 AND state = 'CREATED'"""
+
+LOAD_OFFER: Final = """
+SELECT m.model_id::text, m.queue_mode, m.visibility, m.active AND i.active AS active,
+       i.version, i.item_id, i.name, i.description, i.token_value, i.bonus_points, i.vibration,
+       i.start_offset_ms, i.duration_sec, i.active AS item_active, i.position, i.category, i.icon,
+       i.max_daily_purchases,
+       (SELECT r.room_id::text FROM rooms r WHERE r.model_id = m.model_id) AS room_id,
+       (SELECT b.broadcast_id::text FROM broadcasts b JOIN rooms r ON r.room_id = b.room_id
+        WHERE r.model_id = m.model_id AND b.ended_at IS NULL) AS broadcast_id,
+       EXISTS (SELECT FROM subscriptions s WHERE s.user_id = $3 AND s.model_id = m.model_id
+               AND s.active_until > now()) AS is_subscriber,
+       EXISTS (SELECT FROM menu_whitelists w WHERE w.menu_id = m.menu_id AND w.user_id = $3)
+           AS is_listed,
+       (SELECT count(*) FROM menu_purchases p
+        WHERE p.user_id = $3 AND p.item_id = $2
+          AND p.created_at >= date_trunc('day', now(), 'UTC')
+          AND p.state NOT IN ('FAILED', 'CANCELLED')
+          AND p.abandon_kind IS DISTINCT FROM 'FULL_REFUND') AS bought_today
+FROM menus m LEFT JOIN menu_items i ON i.menu_id = m.menu_id AND i.item_id = $2
+WHERE m.menu_id = $1"""
+"""What was given back whole does not count for the day."""
+
+LOCK_STAGE: Final = "SELECT stage_order FROM stages WHERE model_id = $1 FOR UPDATE"
+
+COUNT_ON_STAGE: Final = """
+SELECT count(*) FROM menu_purchases
+WHERE model_id = $1 AND queue_mode = 'ON' AND state IN ('CREATED', 'READY', 'STARTED')"""
+
+ADD_PURCHASE: Final = """
+INSERT INTO menu_purchases (purchase_id, user_id, username, idempotency_key, model_id, room_id,
+                            broadcast_id, menu_id, item_id, item, tokens, queue_mode,
+                            start_offset_ms, duration_sec, node)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"""
+
+CONFIRM_PURCHASE: Final = """
+UPDATE menu_purchases
+SET state = 'READY', ready_at = now(), settled = queue_mode = 'OFF', answer = '{}'
+WHERE purchase_id = $1 AND state = 'CREATED'
+RETURNING model_id::text, created_at"""
+
+SAVE_ANSWER: Final = "UPDATE menu_purchases SET answer = $2 WHERE purchase_id = $1"
+
+LOAD_ANSWER: Final = "SELECT answer FROM menu_purchases WHERE purchase_id = $1"
+
+FAIL_PURCHASE: Final = """
+UPDATE menu_purchases SET state = 'FAILED', failed_code = $2
+WHERE purchase_id = $1 AND state = 'CREATED'
+  AND NOT EXISTS (SELECT FROM transfers WHERE source_ref IN
+                  ('hold:' || purchase_id, 'purchase:' || purchase_id))"""
+
+STALE_PURCHASES: Final = """
+SELECT p.purchase_id,
+       (SELECT t.balance FROM transfers t
+        WHERE t.source_ref = CASE p.queue_mode WHEN 'ON' THEN 'hold:' ELSE 'purchase:' END
+                             || p.purchase_id) AS balance
+FROM menu_purchases p
+WHERE p.state = 'CREATED' AND p.attempted_at < now() - $1 * interval '1 second'
+ORDER BY p.attempted_at
+LIMIT $2
+FOR UPDATE OF p SKIP LOCKED"""
+
+# ---- stages ------------------------------------------------------------------------------------
+
+_STAGE_ITEM: Final = """
+SELECT p.purchase_id, p.user_id::text, p.username, p.item_id::text, p.item, p.tokens, p.queue_mode,
+       p.duration_sec, p.state, p.settled, p.ready_at, p.started_at, p.abandon_kind,
+       p.abandon_tokens
+FROM menu_purchases p"""
+
+ITEMS_ON_STAGE: Final = f"""{_STAGE_ITEM}
+WHERE p.model_id = $1 AND p.queue_mode = 'ON' AND p.state IN ('READY', 'STARTED')"""
+
+LOAD_STAGE_ITEM: Final = f"{_STAGE_ITEM} WHERE p.purchase_id = $1"
+
+LOAD_STAGE: Final = """
+SELECT s.stage_order, r.room_id::text,
+       (SELECT greatest(p.started_at, p.ended_at) FROM menu_purchases p
+        WHERE p.model_id = s.model_id AND p.queue_mode = 'ON'
+          AND greatest(p.started_at, p.ended_at) IS NOT NULL
+        ORDER BY greatest(p.started_at, p.ended_at) DESC LIMIT 1) AS last_moved_at
+FROM stages s JOIN rooms r ON r.model_id = s.model_id
+WHERE s.model_id = $1"""
+
+BUSY_STAGES: Final = """
+SELECT DISTINCT model_id::text FROM menu_purchases
+WHERE queue_mode = 'ON' AND state IN ('READY', 'STARTED')"""
+
+HOLD_BROADCAST: Final = """
+SELECT b.broadcast_id FROM broadcasts b JOIN rooms r ON r.room_id = b.room_id
+WHERE r.model_id = (SELECT p.model_id FROM menu_purchases p WHERE p.purchase_id = $1)
+  AND b.ended_at IS NULL
+FOR SHARE OF b"""
+"""It cannot end before the transaction does: see refuse_end_while_performing()."""
+
+MOVE_PURCHASE: Final = """
+UPDATE menu_purchases
+SET state = $3,
+    started_at = CASE WHEN $3 = 'STARTED' THEN now() ELSE started_at END,
+    ended_at = CASE WHEN $3 = 'STARTED' THEN NULL ELSE now() END,
+    settled = settled OR $4, abandon_kind = $5, abandon_tokens = $6
+WHERE purchase_id = $1 AND state = $2
+RETURNING now() AS moved_at"""
+
+RECORD_MOVE: Final = """
+INSERT INTO stage_moves (purchase_id, before, after, who) VALUES ($1, $2, $3, $4)"""
+
+OWE_PAYMENT: Final = """
+INSERT INTO stage_payments (purchase_id, step, kind, refund_tokens) VALUES ($1, $2, $3, $4)"""
+
+SAVE_STAGE_ORDER: Final = """
+UPDATE stages s SET stage_order = $2 FROM stages old
+WHERE s.model_id = $1 AND old.model_id = s.model_id
+RETURNING old.stage_order"""
+
+# ---- payments ----------------------------------------------------------------------------------
+
+_OWED: Final = """
+FROM stage_payments p
+WHERE p.done_at IS NULL
+  AND NOT EXISTS (SELECT FROM stage_payments e WHERE e.purchase_id = p.purchase_id
+                  AND e.step < p.step AND e.done_at IS NULL)
+  AND NOT EXISTS (SELECT FROM stage_dead_letters d WHERE d.purchase_id = p.purchase_id
+                  AND d.step = p.step AND d.state <> 'retried')"""
+
+OWING_PURCHASES: Final = f"SELECT p.purchase_id {_OWED} ORDER BY p.owed_at LIMIT $1"
+
+LOAD_OWED: Final = f"""
+SELECT p.step, p.kind, p.refund_tokens,
+       (SELECT count(*) FROM stage_failures f WHERE f.purchase_id = p.purchase_id
+        AND f.step = p.step
+        AND f.failed_at > coalesce((SELECT max(d.died_at) FROM stage_dead_letters d
+                                    WHERE d.purchase_id = p.purchase_id AND d.step = p.step),
+                                   '-infinity')) AS failures
+{_OWED} AND p.purchase_id = $1
+ORDER BY p.step LIMIT 1"""
+
+PAYMENT_DONE: Final = """
+UPDATE stage_payments SET done_at = now()
+WHERE purchase_id = $1 AND step = $2 AND done_at IS NULL"""
+
+RECORD_FAILURE: Final = """
+INSERT INTO stage_failures (purchase_id, step, code) VALUES ($1, $2, $3)"""
+
+ADD_STAGE_LETTER: Final = """
+INSERT INTO stage_dead_letters (letter_id, purchase_id, step, code) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING"""
+
+# ---- what people see ---------------------------------------------------------------------------
+
+_PURCHASE: Final = """
+SELECT p.purchase_id, p.user_id::text, p.username, p.model_id::text, p.menu_id::text,
+       p.item_id::text, p.item, p.tokens, p.queue_mode, p.duration_sec, p.state, p.created_at,
+       p.started_at, p.ended_at, p.abandon_kind, p.abandon_tokens,
+       EXISTS (SELECT FROM stage_payments o WHERE o.purchase_id = p.purchase_id
+               AND o.done_at IS NULL) AS payment_due
+FROM menu_purchases p"""
+
+LOAD_PURCHASE: Final = f"{_PURCHASE} WHERE p.purchase_id = $1 AND p.state <> 'FAILED'"
+
+PURCHASES_OF_USER: Final = f"""{_PURCHASE}
+WHERE p.user_id = $1 AND p.state <> 'FAILED' AND ($2::uuid IS NULL OR p.purchase_id < $2)
+ORDER BY p.purchase_id DESC
+LIMIT $3"""
+
+PURCHASES_ON_STAGE: Final = f"""{_PURCHASE}
+WHERE p.model_id = $1 AND p.queue_mode = 'ON' AND p.state IN ('READY', 'STARTED')"""
+
+STAGE_MOVES: Final = """
+SELECT before, after, who, moved_at AS at FROM stage_moves
+WHERE purchase_id = $1 ORDER BY moved_at, after"""
+
+_STAGE_LETTER: Final = """
+SELECT d.letter_id, d.purchase_id, p.model_id::text, p.user_id::text, o.kind, o.refund_tokens,
+       p.tokens, d.code, d.died_at, d.state, d.decided_by, d.decided_at, d.note,
+       o.done_at IS NOT NULL AS paid
+FROM stage_dead_letters d
+JOIN stage_payments o ON o.purchase_id = d.purchase_id AND o.step = d.step
+JOIN menu_purchases p ON p.purchase_id = d.purchase_id"""
+
+LIST_STAGE_LETTERS: Final = f"""{_STAGE_LETTER}
+WHERE d.state = $1 AND ($2::uuid IS NULL OR d.letter_id > $2)
+ORDER BY d.letter_id
+LIMIT $3"""
+
+LOAD_STAGE_LETTER: Final = f"{_STAGE_LETTER} WHERE d.letter_id = $1"
+
+DECIDE_STAGE_LETTER: Final = """
+UPDATE stage_dead_letters SET state = $2, decided_by = $3, decided_at = now(), note = $4
+WHERE letter_id = $1 AND state = 'open'
+RETURNING true"""
+
+STAGE_MEASURES: Final = """
+SELECT coalesce((SELECT max(n) FROM (
+           SELECT count(*) AS n FROM menu_purchases
+           WHERE queue_mode = 'ON' AND state IN ('CREATED', 'READY', 'STARTED')
+           GROUP BY model_id) stage), 0) AS depth,
+       (SELECT count(*) FROM stage_failures
+        WHERE failed_at > now() - interval '1 hour') AS failures,
+       (SELECT count(*) FROM stage_dead_letters WHERE state = 'open') AS letters"""
