@@ -46,6 +46,7 @@ _BY_TYPE: Final[dict[type, Delivery]] = {
             frames.SelfChanged,
             frames.QueueChanged,
             frames.ModelToysChanged,
+            frames.StageChanged,
         )
     },
 }

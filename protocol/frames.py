@@ -24,6 +24,7 @@ from protocol.lovense import (
     VendorCall,
 )
 from protocol.mood_messages import AuthorKind, MessageType, Mood
+from protocol.stage import StageOrder, StageState
 from protocol.tip_activated import (
     Amount,
     Id,
@@ -579,6 +580,48 @@ class ReceiptWanted(_Server, frozen=True, tag="receiptWanted"):
     message_id: str
 
 
+class StagePlace(_Server, frozen=True, tag="stagePlace"):
+    """To a buyer, whenever the stage moves: where the own purchase stands. `position` counts from 1
+    and `wait_sec` is what is ahead, while it is READY. `refunded`: of an ended one, the tokens that
+    go back."""
+
+    purchase_id: str
+    item_name: str
+    state: StageState
+    position: int | None = None
+    wait_sec: float | None = None
+    refunded: int | None = None
+
+
+class StageNear(_Server, frozen=True, tag="stageNear"):
+    """To a buyer, once: the own purchase is the third in line."""
+
+    purchase_id: str
+    item_name: str
+    wait_sec: float
+
+
+class StageEntry(msgspec.Struct, frozen=True, rename="camel"):
+    """One purchase on the stage. `position` is null for what is performed."""
+
+    purchase_id: str
+    username: str
+    item_name: str
+    tokens: int
+    drives_toy: bool
+    duration_sec: int
+    state: StageState
+    position: int | None
+    wait_sec: float | None
+
+
+class StageChanged(_Server, frozen=True, tag="stageChanged"):
+    """To the model: her whole stage after a move, what is performed first."""
+
+    order: StageOrder
+    entries: tuple[StageEntry, ...]
+
+
 OwnFrame = (
     Snapshot
     | SelfChanged
@@ -591,6 +634,9 @@ OwnFrame = (
     | Gap
     | PrivateMessage
     | ReceiptWanted
+    | StagePlace
+    | StageNear
+    | StageChanged
 )
 ModelFrame = ToyTestCommand
 """No `OwnFrame`: what may go to any member's socket cannot be one."""

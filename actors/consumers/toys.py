@@ -27,9 +27,33 @@ class ToyConsumer:
         self._nursery = nursery
         self._for_sleepers: dict[str, dict[str, TipActivated]] = {}
         """By room that is being woken: events by tipId. One task a room, however many events."""
+        self._delays_s: dict[str, float] = {}
+        self._delayed: set[str] = set()
         self._log = structlog.get_logger("tiproom.consumers.room")
 
+    def delay(self, tip_id: str, seconds: float) -> None:
+        """Before the tip settles: its event goes to the room so long after it was handed over. Not
+        kept over a crash, after which it goes at once."""
+        self._delays_s[tip_id] = seconds
+
+    def forget_delay(self, tip_id: str) -> None:
+        """It does not settle."""
+        self._delays_s.pop(tip_id, None)
+
     def hand(self, event: TipActivated) -> None:
+        seconds = self._delays_s.pop(event.tip_id, None)
+        if seconds is not None:
+            self._delayed.add(event.tip_id)
+            self._nursery.start_soon(self._hand_later, event, seconds)
+        elif event.tip_id not in self._delayed:  # else it is the relay, which cannot know
+            self._hand(event)
+
+    async def _hand_later(self, event: TipActivated, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self._delayed.remove(event.tip_id)
+        self._hand(event)
+
+    def _hand(self, event: TipActivated) -> None:
         room = self._rooms.awake(event.room.room_id)
         if room is None:
             waiting = self._for_sleepers.get(event.room.room_id)

@@ -10,7 +10,9 @@ from uuid import UUID
 
 import msgspec
 
+from actors.transfers import HoldRecord, SettledTransfer
 from protocol.errors import ErrorCode, Refusal
+from protocol.frames import OwnFrame
 from protocol.performance_menu import QueueMode
 from protocol.stage import (
     Move,
@@ -19,7 +21,7 @@ from protocol.stage import (
     StageItem,
     StageOrder,
 )
-from protocol.tip_activated import Item, MembershipTier
+from protocol.tip_activated import PURCHASE_PREFIX, Item, MembershipTier
 
 # ---- purchases -------------------------------------------------------------------------------
 
@@ -77,9 +79,9 @@ class PurchaseStore(Protocol):
         """It was certainly not paid: the key is free again. Nothing, where it is READY by now."""
         ...
 
-    async def resolve_stale(self, limit: int) -> list[StageItem]:
+    async def resolve_stale(self, limit: int) -> list[tuple[str, StageItem]]:
         """Purchases whose server has not said for LEASE_S what became of them: READY where the
-        ledger has their tokens, else FAILED. Those that are READY now."""
+        ledger has their tokens, else FAILED. Those that are READY now, each with its modelId."""
         ...
 
 
@@ -110,7 +112,19 @@ class StageStore(Protocol):
         STAGE_WRONG_STATE, STAGE_BUSY; ROOM_OFFLINE for a start without a broadcast."""
         ...
 
+    async def load_item(self, purchase_id: UUID) -> StageItem | None:
+        """As it is stored now. None: there is none, or it is not paid yet."""
+        ...
+
     async def save_order(self, model_id: str, order: StageOrder, who: str) -> None: ...
+
+
+class Pages(Protocol):
+    """A user's open pages, in whatever room."""
+
+    def own_frame(self, user_id: str, frame: OwnFrame) -> None:
+        """Never waits, never fails: a page that misses one reads the rest over HTTP."""
+        ...
 
 
 # ---- payments --------------------------------------------------------------------------------
@@ -123,11 +137,38 @@ class OwedPayment(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     payment: Payment
     failures: int
+    start_offset_ms: int = 0
+    """Of the vibration that a SETTLE starts."""
 
     @property
     def hold_id(self) -> str:
         """Of the ledger."""
         return str(self.purchase_id)
+
+    @property
+    def tip_id(self) -> str:
+        """Of what settles."""
+        return f"{PURCHASE_PREFIX}{self.purchase_id}"
+
+
+class Accounts(Protocol):
+    """What the ledger has."""
+
+    async def load_hold(self, hold_id: str) -> HoldRecord | None:
+        """None: there is no such hold."""
+        ...
+
+    async def load_settled(self, source_ref: str) -> SettledTransfer | None:
+        """None: it was never settled, or its month was moved away."""
+        ...
+
+
+class ToyDelays(Protocol):
+    """See actors.consumers.toys.ToyConsumer."""
+
+    def delay(self, tip_id: str, seconds: float) -> None: ...
+
+    def forget_delay(self, tip_id: str) -> None: ...
 
 
 class PaymentStore(Protocol):

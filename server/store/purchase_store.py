@@ -54,7 +54,7 @@ class PostgresPurchases:
         """See the port."""
         await self._database.run(_fail, purchase_id, code)
 
-    async def resolve_stale(self, limit: int) -> list[StageItem]:
+    async def resolve_stale(self, limit: int) -> list[tuple[str, StageItem]]:
         """See the port."""
         return await self._database.run(_resolve_stale, limit)
 
@@ -220,7 +220,7 @@ async def _fail(connection: Connection, purchase_id: UUID, code: ErrorCode) -> N
     await connection.execute(queries.FAIL_PURCHASE, purchase_id, code)
 
 
-async def _resolve_stale(connection: Connection, limit: int) -> list[StageItem]:
+async def _resolve_stale(connection: Connection, limit: int) -> list[tuple[str, StageItem]]:
     ready = []
     async with connection.transaction():
         for row in await connection.fetch(queries.STALE_PURCHASES, LEASE_S, limit):
@@ -228,7 +228,7 @@ async def _resolve_stale(connection: Connection, limit: int) -> list[StageItem]:
                 await _fail(connection, row["purchase_id"], ErrorCode.LEDGER_UNAVAILABLE)
             else:
                 _, item = await _confirm(connection, row["purchase_id"], row["balance"])
-                ready.append(item)
+                ready.append((row["model_id"], item))
     return ready
 
 

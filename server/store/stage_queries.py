@@ -68,7 +68,7 @@ WHERE purchase_id = $1 AND state = 'CREATED'
                   ('hold:' || purchase_id, 'purchase:' || purchase_id))"""
 
 STALE_PURCHASES: Final = """
-SELECT p.purchase_id,
+SELECT p.purchase_id, p.model_id::text,
        (SELECT t.balance FROM transfers t
         WHERE t.source_ref = CASE p.queue_mode WHEN 'ON' THEN 'hold:' ELSE 'purchase:' END
                              || p.purchase_id) AS balance
@@ -145,6 +145,8 @@ OWING_PURCHASES: Final = f"SELECT p.purchase_id {_OWED} ORDER BY p.owed_at LIMIT
 
 LOAD_OWED: Final = f"""
 SELECT p.step, p.kind, p.refund_tokens,
+       (SELECT b.start_offset_ms FROM menu_purchases b WHERE b.purchase_id = p.purchase_id)
+           AS start_offset_ms,
        (SELECT count(*) FROM stage_failures f WHERE f.purchase_id = p.purchase_id
         AND f.step = p.step
         AND f.failed_at > coalesce((SELECT max(d.died_at) FROM stage_dead_letters d

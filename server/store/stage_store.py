@@ -136,7 +136,11 @@ class PostgresStages:
         [row] = rows
         payment = Payment(PaymentKind(row["kind"]), row["refund_tokens"])
         return OwedPayment(
-            purchase_id=purchase_id, step=row["step"], payment=payment, failures=row["failures"]
+            purchase_id=purchase_id,
+            step=row["step"],
+            payment=payment,
+            failures=row["failures"],
+            start_offset_ms=row["start_offset_ms"],
         )
 
     async def payment_done(self, purchase_id: UUID, step: int) -> None:

@@ -31,6 +31,7 @@ from actors.transfers import (
     NewHold,
     Outcome,
     Posted,
+    Refund,
     Release,
     Settled,
     SettledHold,
@@ -59,6 +60,8 @@ class Books:
         """entry id -> account, amount; each sum over a tip's entries is 0"""
         self.tips: dict[str, tuple[Content, TipActivated, int]] = {}
         self.holds: dict[str, HoldRecord] = {}
+        self.refunded: dict[str, int] = {}
+        """source_ref of what was settled -> tokens given back since"""
         self._posted: dict[str, tuple[object, Posted]] = {}
         """source_ref -> content and first answer, of what is no tip"""
 
@@ -70,6 +73,8 @@ class Books:
                 return self._hold(request)
             case Release():
                 return self._release(request.hold)
+            case Refund():
+                return self._refund(request)
             case _:
                 raise AssertionError("no room and no timer asks for it")
 
@@ -153,6 +158,25 @@ class Books:
             held, state=HoldState.REFUNDED, refunded=held.amount
         )
         return self._post(source_ref, (), held.user_id)
+
+    def _refund(self, request: Refund) -> Outcome:
+        """All from the model's part first: here it matters only that nothing gets lost."""
+        settled, content = request.settled, (request.settled.source_ref, request.tokens)
+        if (known := self._known(request.source_ref, content)) is not None:
+            return known
+        if request.unless_known is not None:
+            return request.unless_known
+        if settled.refunded != self.refunded.get(settled.source_ref, 0):
+            return Refusal(ErrorCode.REFUND_MOVED)
+        sides = (settled.model_id, REVENUE)
+        hers = min(request.tokens, self.balances[settled.model_id])
+        if request.tokens - hers > self.balances[REVENUE]:
+            return Refusal(ErrorCode.REFUND_UNCOVERED)
+        for account, tokens in zip(sides, (hers, request.tokens - hers), strict=True):
+            self._enter(str(uuid4()), account, -tokens)
+        self._enter(str(uuid4()), settled.user_id, request.tokens)
+        self.refunded[settled.source_ref] = settled.refunded + request.tokens
+        return self._post(request.source_ref, content, settled.user_id)
 
     def _known(self, source_ref: str, content: object) -> Outcome | None:
         if source_ref not in self._posted:

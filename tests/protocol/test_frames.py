@@ -24,6 +24,7 @@ from protocol.lovense import (
     VendorCall,
 )
 from protocol.mood_messages import AuthorKind, MessageType, Mood
+from protocol.stage import StageOrder, StageState
 from protocol.tip_activated import LovenseMode, MembershipTier, ViewerSyncMode
 from protocol.toy_settings import QueueMode
 
@@ -190,6 +191,19 @@ SERVER_FRAMES: dict[str, ServerFrame] = {
     ),
     "deviceWarning": frames.DeviceWarning("device-1", "Lush", "battery", 15),
     "gap": frames.Gap(sampled=12, latest_only=3),
+    "stagePlace": frames.StagePlace("purchase-1", "Song", StageState.READY, 4, 180.0),
+    "stagePlace of an ended one": frames.StagePlace(
+        "purchase-1", "Song", StageState.ABANDONED, refunded=20
+    ),
+    "stageNear": frames.StageNear("purchase-1", "Song", 120.0),
+    "stageChanged": frames.StageChanged(
+        StageOrder.FIFO,
+        (
+            frames.StageEntry(
+                "purchase-1", "goldie", "Song", 50, False, 60, StageState.READY, 1, 0.0
+            ),
+        ),
+    ),
     "stop": frames.ToysStopped(VendorCall(Integration.BASIC_SDK, "stopToyAction", ({},))),
     "stop without a call": frames.ToysStopped(None),
     "queueChanged": frames.QueueChanged(

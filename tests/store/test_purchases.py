@@ -372,7 +372,8 @@ async def test_what_a_server_left_behind_ends_as_the_ledger_says(live: Store) ->
         "WHERE purchase_id <> $1",
         fresh.purchase_id,
     )
-    [ready] = await live.purchases.resolve_stale(10)
+    [(model_id, ready)] = await live.purchases.resolve_stale(10)
+    assert model_id == "model-1"
     assert (ready.purchase_id, ready.state) == (paid.purchase_id, READY)
     receipt = await live.purchases.begin(order("key-0"), OTHER_NODE)
     assert isinstance(receipt, PurchaseReceipt)

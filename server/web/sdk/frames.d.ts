@@ -69,6 +69,19 @@ export type ErrorCode =
   | "MESSAGE_CONFLICT"
   | "TEMPLATE_UNKNOWN"
   | "NO_TEMPLATE"
+  | "MENU_UNKNOWN"
+  | "MENU_ITEM_UNKNOWN"
+  | "MENU_ITEM_INACTIVE"
+  | "MENU_ITEM_CHANGED"
+  | "MENU_HIDDEN"
+  | "DAILY_LIMIT_REACHED"
+  | "PURCHASE_UNKNOWN"
+  | "PURCHASE_CONFLICT"
+  | "STAGE_FULL"
+  | "STAGE_BUSY"
+  | "STAGE_NOT_NEXT"
+  | "STAGE_WRONG_STATE"
+  | "STAGE_PERFORMING"
   | "VENDOR_REFUSED"
   | "VENDOR_UNAVAILABLE"
   | "INTERNAL";
@@ -552,6 +565,36 @@ export interface ReceiptWanted {
   readonly messageId: string;
 }
 
+/**
+ * To a buyer, whenever the stage moves: where the own purchase stands. `position` counts from 1
+ * and `waitSec` is what is ahead, while it is READY. `refunded`: of an ended one, the tokens that
+ * go back.
+ */
+export interface StagePlace {
+  readonly type: "stagePlace";
+  readonly purchaseId: string;
+  readonly itemName: string;
+  readonly state: "CREATED" | "READY" | "STARTED" | "FINISHED" | "ABANDONED" | "CANCELLED";
+  readonly position: number | null;
+  readonly waitSec: number | null;
+  readonly refunded: number | null;
+}
+
+/** To a buyer, once: the own purchase is the third in line. */
+export interface StageNear {
+  readonly type: "stageNear";
+  readonly purchaseId: string;
+  readonly itemName: string;
+  readonly waitSec: number;
+}
+
+/** To the model: her whole stage after a move, what is performed first. */
+export interface StageChanged {
+  readonly type: "stageChanged";
+  readonly order: "fifo" | "priority" | "batch";
+  readonly entries: ReadonlyArray<StageEntry>;
+}
+
 /** To the model's page alone: run one vendor call for her own test. Answered as a `command`. */
 export interface ToyTestCommand {
   readonly type: "testCommand";
@@ -720,6 +763,19 @@ export interface Level {
   readonly seconds: number;
 }
 
+/** One purchase on the stage. `position` is null for what is performed. */
+export interface StageEntry {
+  readonly purchaseId: string;
+  readonly username: string;
+  readonly itemName: string;
+  readonly tokens: number;
+  readonly drivesToy: boolean;
+  readonly durationSec: number;
+  readonly state: "CREATED" | "READY" | "STARTED" | "FINISHED" | "ABANDONED" | "CANCELLED";
+  readonly position: number | null;
+  readonly waitSec: number | null;
+}
+
 /**
  * How well a call expresses what was wanted. `level`: the level or special that is used.
  * The differences are absolute: strength steps of 0..20, and seconds.
@@ -755,6 +811,9 @@ export type ServerFrame =
   | Gap
   | PrivateMessage
   | ReceiptWanted
+  | StagePlace
+  | StageNear
+  | StageChanged
   | ToyTestCommand;
 
 /** What is asked -> the `result` of the `ok` to it; null for what is not named here. */
@@ -785,5 +844,8 @@ export interface ServerEvents {
   gap: Gap;
   privateMessage: PrivateMessage;
   receiptWanted: ReceiptWanted;
+  stagePlace: StagePlace;
+  stageNear: StageNear;
+  stageChanged: StageChanged;
   testCommand: ToyTestCommand;
 }
