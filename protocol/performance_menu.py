@@ -41,7 +41,7 @@ ItemVersion = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Whitelist = Annotated[tuple[Id, ...], Meta(max_length=WHITELIST_MAX)]
 
 
-class QueueMode(StrEnum):
+class MenuQueueMode(StrEnum):
     """ON: tokens are held, and the item waits on the stage. OFF: it settles at once."""
 
     ON = "ON"
@@ -106,7 +106,7 @@ class PerformanceMenu(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     menu_id: Id
     name: MenuName
     description: MenuText
-    queue_mode: QueueMode
+    queue_mode: MenuQueueMode
     visibility: Visibility
     whitelist: Whitelist
     theme: Theme

@@ -21,11 +21,11 @@ from protocol.performance_menu import (
     ItemVersion,
     MenuItem,
     MenuName,
+    MenuQueueMode,
     Menus,
     MenuText,
     PerformanceMenu,
     PerformanceSec,
-    QueueMode,
     StartOffsetMs,
     Theme,
     Visibility,
@@ -46,7 +46,7 @@ class MenuDraft(_Draft, frozen=True, kw_only=True):
 
     name: MenuName
     description: MenuText = ""
-    queue_mode: QueueMode = QueueMode.OFF
+    queue_mode: MenuQueueMode = MenuQueueMode.OFF
     visibility: Visibility = Visibility.PUBLIC
     whitelist: Whitelist = ()
     theme: Theme = Theme()
@@ -96,7 +96,7 @@ class MenuView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     model_id: Id
     name: MenuName
     description: MenuText
-    queue_mode: QueueMode
+    queue_mode: MenuQueueMode
     visibility: Visibility
     whitelist: Whitelist | None
     theme: Theme

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from protocol.errors import ErrorCode, Refusal
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.tip_activated import Amount, Id
 
 DEPTH_MAX: Final = 50
@@ -98,7 +98,7 @@ class StageItem(msgspec.Struct, frozen=True, kw_only=True):
     item_id: Id
     item_name: str
     tokens: int
-    queue_mode: QueueMode
+    queue_mode: MenuQueueMode
     drives_toy: bool
     duration_sec: int
     state: StageState
@@ -123,13 +123,13 @@ class Repeat(msgspec.Struct, frozen=True):
 
 
 _MOVES: Final = {
-    (QueueMode.ON, StageState.READY, StageAction.START): StageState.STARTED,
-    (QueueMode.ON, StageState.STARTED, StageAction.FINISH): StageState.FINISHED,
-    (QueueMode.ON, StageState.READY, StageAction.ABANDON): StageState.ABANDONED,
-    (QueueMode.ON, StageState.STARTED, StageAction.ABANDON): StageState.ABANDONED,
-    (QueueMode.ON, StageState.READY, StageAction.CANCEL): StageState.CANCELLED,
+    (MenuQueueMode.ON, StageState.READY, StageAction.START): StageState.STARTED,
+    (MenuQueueMode.ON, StageState.STARTED, StageAction.FINISH): StageState.FINISHED,
+    (MenuQueueMode.ON, StageState.READY, StageAction.ABANDON): StageState.ABANDONED,
+    (MenuQueueMode.ON, StageState.STARTED, StageAction.ABANDON): StageState.ABANDONED,
+    (MenuQueueMode.ON, StageState.READY, StageAction.CANCEL): StageState.CANCELLED,
     # It has settled when it was bought: there is nothing to start, to give back or to cancel.
-    (QueueMode.OFF, StageState.READY, StageAction.FINISH): StageState.FINISHED,
+    (MenuQueueMode.OFF, StageState.READY, StageAction.FINISH): StageState.FINISHED,
 }
 """A miss is the refusal: STAGE_WRONG_STATE."""
 
@@ -315,7 +315,7 @@ class PurchaseReceipt(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     item_name: str
     tokens: int
     balance: int
-    queue_mode: QueueMode
+    queue_mode: MenuQueueMode
     position: int | None
     wait_sec: float | None
     purchased_at: datetime

@@ -34,11 +34,18 @@ from actors.room.actor import RoomPorts
 from actors.room.registry import RoomRegistry
 from actors.room.user_news import UserNews
 from actors.runtime.moment import Chance
+from actors.stage.actor import StagePorts
+from actors.stage.desk import PurchaseDesk
+from actors.stage.payments import Payments
+from actors.stage.registry import StageRegistry
+from actors.stage.till import Till
 from server.auth import Authority, Revocations
 from server.http.app import create_app
 from server.http.event_stream import EventStreams
 from server.http.in_flight import InFlight
+from server.http.request_rate import RequestRate
 from server.messaging import Messaging
+from server.performance_menus import PerformanceMenus
 from server.platform_settings import PlatformChanges
 from server.services import Services
 from server.settings import Settings
@@ -159,9 +166,16 @@ async def _serve(
         rooms = RoomRegistry(ports, nursery)
         toys = ToyConsumer(rooms, nursery)
         ledger.add_consumer(toys)
-        ledger.watch_wallets(UserNews(rooms.whereabouts))
+        news = UserNews(rooms.whereabouts)
+        ledger.watch_wallets(news)
         messaging = Messaging(store, rooms, settings.message_escalation_s)
         ledger.add_consumer(messaging.thanks)
+        chance = Chance()
+        till = Till(rooms, ledger, store.accounts, store.members, toys)
+        payments = Payments(store.stages, till, chance)
+        stages = StageRegistry(StagePorts(store.stages, news, payments, chance), nursery)
+        ports.model_watchers.append(stages)
+        desk = PurchaseDesk(store.purchases, till, stages, nursery, chance)
         # Before anything writes: what is late for its month goes to the default partition.
         await nursery.start(keep_months_ahead, store.months)
         await nursery.start(audit.run)
@@ -214,6 +228,14 @@ async def _serve(
             settings_store=store.settings,
             platform=PlatformChanges(rooms, store.settings, platform_settings),
             tip_menus=TipMenus(rooms, store.tip_menus),
+            performance_menus=PerformanceMenus(store.menus),
+            menu_store=store.menus,
+            stage_store=store.stages,
+            desk=desk,
+            stages=stages,
+            payments=payments,
+            request_rate=RequestRate(settings.purchase_requests_per_min),
+            chance=chance,
             toy_sessions=ToySessions(lovense, _vendor_urls(settings)),
             trace=store.traces.load_tip,
             database_ready=store.check,
@@ -225,6 +247,9 @@ async def _serve(
         await nursery.start(watch.run)
         await nursery.start(dispatcher.run)
         await nursery.start(run_hold_expiry, store.accounts, ledger)
+        await nursery.start(payments.run)
+        await nursery.start(stages.run)
+        await nursery.start(desk.run)
         announce(Ready(http_url, socket_url))
 
         await stop.wait()
@@ -235,6 +260,8 @@ async def _serve(
         with trio.move_on_after(HTTP_DRAIN_S):  # a stream is ended by its last chunk, not cut off
             await app.idle()
         with trio.move_on_after(settings.shutdown_timeout_s / 2):
+            await desk.drain()
+            await payments.drain()
             await ledger.drain()
             await loyalty.drain()
             await audit.flush()

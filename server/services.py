@@ -13,11 +13,17 @@ from actors.room.messages import ReplyTo
 from actors.room.registry import RoomRegistry
 from actors.runtime.ask import Ask, AskTimeout
 from actors.runtime.mailbox import MailboxClosed, MailboxFull
+from actors.runtime.moment import Chance
+from actors.stage.desk import PurchaseDesk
+from actors.stage.payments import Payments
+from actors.stage.registry import StageRegistry
 from actors.transfers import Outcome, Posted, Transfer
 from protocol.errors import ErrorCode, Refusal, Refused
 from server.auth import Authority
 from server.http.event_stream import EventStreams
+from server.http.request_rate import RequestRate
 from server.messaging import Messaging
+from server.performance_menus import PerformanceMenus
 from server.platform_settings import PlatformChanges
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
@@ -28,9 +34,11 @@ from server.store.device_store import PostgresDevices
 from server.store.directory_store import PostgresDirectory
 from server.store.history import PostgresHistory
 from server.store.member_store import PostgresMembers
+from server.store.menu_store import PostgresMenus
 from server.store.revocation_store import PostgresRevocations
 from server.store.settings_store import PostgresSettings
 from server.store.skipped_events import PostgresSkippedEvents
+from server.store.stage_store import PostgresStages
 from server.store.webhook_store import PostgresWebhooks
 from server.tip_menus import TipMenus
 from server.vendors.toy_sessions import ToySessions
@@ -65,6 +73,14 @@ class Services:
     platform: PlatformChanges
     tip_menus: TipMenus
     toy_sessions: ToySessions
+    performance_menus: PerformanceMenus
+    menu_store: PostgresMenus
+    stage_store: PostgresStages
+    desk: PurchaseDesk
+    stages: StageRegistry
+    payments: Payments
+    request_rate: RequestRate
+    chance: Chance
     trace: Callable[[str], Awaitable[TipTrace | None]]
     database_ready: Callable[[], Awaitable[None]]
     """Raises StoreUnavailable."""

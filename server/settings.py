@@ -65,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Loyalty points per hundred tokens of a plain tip."""
     message_escalation_s: Annotated[float, Meta(ge=1, le=86_400)] = 300.0
     """How long a model has to read a viewer's message, before the viewer hears that she has not."""
+    purchase_requests_per_min: Annotated[int, Meta(ge=1, le=100_000)] = 60
+    """Of one user, for purchases from performance menus and moves on a stage."""
     lovense_developer_token: Annotated[str, Meta(min_length=1, max_length=500)] | None = None
     """Of the vendor's dashboard, and never shown to a page; None: toys are simulated."""
     lovense_api_url: VendorUrl = API_URL

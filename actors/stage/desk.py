@@ -20,7 +20,7 @@ from actors.stage.ports import PurchaseOrder, PurchaseStore
 from actors.stage.registry import StageRegistry
 from actors.stage.till import Till
 from protocol.errors import ErrorCode, Refusal
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import PurchaseReceipt, StageItem
 
 ORDERS_MAX: Final = 1_000
@@ -122,7 +122,7 @@ class PurchaseDesk:
         return await self._store.confirm(purchase_id, balance)
 
     def _join(self, model_id: str, item: StageItem) -> None:
-        if item.queue_mode is QueueMode.OFF:
+        if item.queue_mode is MenuQueueMode.OFF:
             return
         try:
             self._stages.tell(model_id, Joined(item))

@@ -35,7 +35,8 @@ class Payments:
         self._store = store
         self._till = till
         self._chance = chance
-        self._paying: set[UUID] = set()
+        self._paying: dict[UUID, trio.Event] = {}
+        """Set when there is nothing to wait for: it is paid, or does not go well."""
         self._owed_again: set[UUID] = set()
         self._idle = trio.Event()
         self._idle.set()
@@ -49,9 +50,15 @@ class Payments:
         if purchase_id in self._paying:
             self._owed_again.add(purchase_id)
         elif self._nursery is not None and not self._draining:
-            self._paying.add(purchase_id)
+            self._paying[purchase_id] = trio.Event()
             self._idle = trio.Event()
             self._nursery.start_soon(self._pay_all, purchase_id)
+
+    async def attempted(self, purchase_id: UUID) -> None:
+        """Return when all that it owes is paid, or an attempt has not gone well."""
+        under_way = self._paying.get(purchase_id)
+        if under_way is not None:
+            await under_way.wait()
 
     async def drain(self) -> None:
         """Begin nothing, and return when what is under way has ended or rests."""
@@ -77,7 +84,7 @@ class Payments:
             # A fault of ours: this purchase waits for the next look, and nobody else for it.
             self._log.exception("payment_crashed", purchase_id=str(purchase_id))
         finally:
-            self._paying.remove(purchase_id)
+            self._paying.pop(purchase_id).set()
             if not self._paying:
                 self._idle.set()
             if purchase_id in self._owed_again:
@@ -93,6 +100,8 @@ class Payments:
                 pause_s = await self._pay(owed)
             except StoreUnavailable:
                 pause_s = OUTAGE_PAUSE_S
+            if pause_s:
+                self._paying[purchase_id].set()
             if self._draining:
                 return
             await trio.sleep(pause_s)

@@ -13,7 +13,7 @@ import msgspec
 from actors.transfers import HoldRecord, SettledTransfer
 from protocol.errors import ErrorCode, Refusal
 from protocol.frames import OwnFrame
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import (
     Move,
     Payment,
@@ -52,7 +52,7 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     model_id: str
     item: Item
     tokens: int
-    queue_mode: QueueMode
+    queue_mode: MenuQueueMode
     start_offset_ms: int
     again: bool = False
 

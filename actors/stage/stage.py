@@ -31,7 +31,7 @@ from actors.stage.messages import (
 from actors.stage.ports import StageRecord
 from protocol.errors import Refusal
 from protocol.frames import StageChanged, StageEntry, StageNear, StagePlace
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import (
     ENDED,
     FULL_REFUND,
@@ -162,7 +162,7 @@ def _stored(stage: Stage, message: _Stored) -> list[Effect]:
     effects = _answer(act, None)
     if move.payment is not None:
         effects.append(Pay(item.purchase_id))
-    if item.queue_mode is QueueMode.OFF:
+    if item.queue_mode is MenuQueueMode.OFF:
         return effects
     _put(stage, item)
     stage.last_moved_at = message.outcome
@@ -182,7 +182,7 @@ def _disagree(stage: Stage, message: _Stored) -> list[Effect]:
 def _put(stage: Stage, item: StageItem) -> None:
     stage.changed = True
     stage.near.discard(item.purchase_id)
-    if item.state in ENDED or item.queue_mode is QueueMode.OFF:
+    if item.state in ENDED or item.queue_mode is MenuQueueMode.OFF:
         stage.items.pop(item.purchase_id, None)
     else:
         stage.items[item.purchase_id] = item

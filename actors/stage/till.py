@@ -14,7 +14,7 @@ from actors.runtime.mailbox import MailboxClosed, MailboxFull
 from actors.stage.ports import Accounts, OwedPayment, Purchase, PurchaseOrder, ToyDelays
 from actors.transfers import HoldRecord, Outcome, Refund, Release, Transfer
 from protocol.errors import ErrorCode, Refusal, Refused
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import PaymentKind
 from protocol.tip_activated import PURCHASE_PREFIX, source_ref_of
 
@@ -66,7 +66,7 @@ class Till:
     async def _buy(self, purchase: Purchase, order: PurchaseOrder) -> Any:
         ask: Ask[Any] = Ask()
         purchase_id = str(purchase.purchase_id)
-        if purchase.queue_mode is QueueMode.ON:
+        if purchase.queue_mode is MenuQueueMode.ON:
             hold = HoldByRequest(
                 ask, purchase_id, purchase.user_id, purchase.tokens, purchase.item, None
             )

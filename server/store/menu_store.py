@@ -13,9 +13,9 @@ from protocol.pattern_library import Library
 from protocol.performance_menu import (
     CardStyle,
     MenuItem,
+    MenuQueueMode,
     Menus,
     PerformanceMenu,
-    QueueMode,
     Theme,
     Visibility,
 )
@@ -158,7 +158,7 @@ def _menu(row: asyncpg.Record, items: list[asyncpg.Record]) -> PerformanceMenu:
         menu_id=row["menu_id"],
         name=row["name"],
         description=row["description"],
-        queue_mode=QueueMode(row["queue_mode"]),
+        queue_mode=MenuQueueMode(row["queue_mode"]),
         visibility=Visibility(row["visibility"]),
         whitelist=tuple(row["whitelist"]),
         theme=Theme(CardStyle(row["card_style"])),

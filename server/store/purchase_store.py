@@ -13,7 +13,7 @@ import msgspec
 
 from actors.stage.ports import LEASE_S, Purchase, PurchaseOrder
 from protocol.errors import ErrorCode, Refusal
-from protocol.performance_menu import MenuItem, QueueMode, Visibility, may_see
+from protocol.performance_menu import MenuItem, MenuQueueMode, Visibility, may_see
 from protocol.stage import (
     DEPTH_MAX,
     AbandonKind,
@@ -84,7 +84,7 @@ async def _begin(
         refusal = _refuse(order, offer, item)
         if refusal is not None:
             return refusal
-        if offer["queue_mode"] == QueueMode.ON:
+        if offer["queue_mode"] == MenuQueueMode.ON:
             await connection.fetchrow(queries.LOCK_STAGE, offer["model_id"])
             if await connection.fetchval(queries.COUNT_ON_STAGE, offer["model_id"]) >= DEPTH_MAX:
                 return Refusal(ErrorCode.STAGE_FULL)
@@ -96,7 +96,7 @@ async def _begin(
             model_id=offer["model_id"],
             item=item.bought(),
             tokens=item.token_value,
-            queue_mode=QueueMode(offer["queue_mode"]),
+            queue_mode=MenuQueueMode(offer["queue_mode"]),
             start_offset_ms=item.start_offset_ms,
         )
         await connection.execute(
@@ -164,7 +164,7 @@ async def _go_on(
         model_id=known["model_id"],
         item=msgspec.json.decode(known["item"], type=Item),
         tokens=known["tokens"],
-        queue_mode=QueueMode(known["queue_mode"]),
+        queue_mode=MenuQueueMode(known["queue_mode"]),
         start_offset_ms=known["start_offset_ms"],
         again=True,
     )
@@ -197,7 +197,7 @@ async def _receipt(
     connection: Connection, confirmed: asyncpg.Record, item: StageItem, balance: int
 ) -> PurchaseReceipt:
     place = None
-    if item.queue_mode is QueueMode.ON:
+    if item.queue_mode is MenuQueueMode.ON:
         model_id = confirmed["model_id"]
         order = StageOrder(await connection.fetchval(queries.LOCK_STAGE, model_id))
         rows = await connection.fetch(queries.ITEMS_ON_STAGE, model_id)
@@ -243,7 +243,7 @@ def stage_item(row: Any) -> StageItem:
         item_id=row["item_id"],
         item_name=item.item_name,
         tokens=row["tokens"],
-        queue_mode=QueueMode(row["queue_mode"]),
+        queue_mode=MenuQueueMode(row["queue_mode"]),
         drives_toy=item.vibration is not None,
         duration_sec=row["duration_sec"],
         state=StageState(row["state"]),

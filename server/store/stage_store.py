@@ -10,7 +10,7 @@ import msgspec
 
 from actors.stage.ports import OwedPayment, StageRecord
 from protocol.errors import ErrorCode, Refusal, Refused
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import (
     DEPTH_MAX,
     AbandonKind,
@@ -54,7 +54,7 @@ class PurchaseRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     item_id: str
     item_name: str
     tokens: int
-    queue_mode: QueueMode
+    queue_mode: MenuQueueMode
     duration_sec: int
     drives_toy: bool
     state: StageState
@@ -298,7 +298,7 @@ def _purchase(row: asyncpg.Record) -> PurchaseRecord:
     fields |= {
         "item_name": item.item_name,
         "drives_toy": item.vibration is not None,
-        "queue_mode": QueueMode(row["queue_mode"]),
+        "queue_mode": MenuQueueMode(row["queue_mode"]),
         "state": StageState(row["state"]),
         "terms": None if kind is None else AbandonTerms(AbandonKind(kind), tokens),
     }

@@ -18,7 +18,7 @@ from actors.stage.ports import (
 )
 from actors.transfers import HoldRecord, HoldState, SettledTransfer
 from protocol.errors import ErrorCode, Refusal, Refused
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import (
     DEPTH_MAX,
     ENDED,
@@ -45,7 +45,7 @@ STEPS = {PaymentKind.SETTLE: 1, PaymentKind.RELEASE: 1, PaymentKind.REFUND: 2}
 class Offer:
     item: Item
     tokens: int
-    queue_mode: QueueMode = QueueMode.ON
+    queue_mode: MenuQueueMode = MenuQueueMode.ON
     duration_sec: int = 60
     start_offset_ms: int = 0
 
@@ -58,7 +58,7 @@ def offer(name: str = "song", tokens: int = 100, toy: bool = False, **fields: An
 OFFERS = {
     "song": offer(),
     "buzz": offer("buzz", toy=True),
-    "wave": offer("wave", toy=True, queue_mode=QueueMode.OFF),
+    "wave": offer("wave", toy=True, queue_mode=MenuQueueMode.OFF),
 }
 
 
@@ -147,7 +147,7 @@ class StageDatabase(Database):
             return Refusal(ErrorCode.ROOM_OFFLINE)
         wanted = self.offers[order.item_id]
         deep = [row for row in self.rows.values() if self._on_stage(row)]
-        if wanted.queue_mode is QueueMode.ON and len(deep) >= DEPTH_MAX:
+        if wanted.queue_mode is MenuQueueMode.ON and len(deep) >= DEPTH_MAX:
             return Refusal(ErrorCode.STAGE_FULL)
         purchase = Purchase(
             purchase_id=order.purchase_id,
@@ -166,7 +166,7 @@ class StageDatabase(Database):
         return purchase
 
     def _on_stage(self, row: Row) -> bool:
-        if row.failed or row.purchase.queue_mode is QueueMode.OFF:
+        if row.failed or row.purchase.queue_mode is MenuQueueMode.OFF:
             return False
         return row.item is None or row.item.state not in ENDED
 
@@ -183,7 +183,7 @@ class StageDatabase(Database):
         purchase = row.purchase
         if row.receipt is None:
             assert not row.failed, "it has been paid"
-            off = purchase.queue_mode is QueueMode.OFF
+            off = purchase.queue_mode is MenuQueueMode.OFF
             row.item = StageItem(
                 purchase_id=purchase.purchase_id,
                 user_id=purchase.user_id,
@@ -254,7 +254,7 @@ class StageDatabase(Database):
             for row in self.rows.values()
             if row.item is not None
             and row.item.state not in ENDED
-            and row.item.queue_mode is QueueMode.ON
+            and row.item.queue_mode is MenuQueueMode.ON
         )
 
     async def load_stage(self, model_id: str) -> StageRecord | None:
@@ -389,7 +389,7 @@ class StageDatabase(Database):
         released = 0 if hold is None or is_held else hold.refunded
         assert tokens * is_held + settled + released == tokens
         match row.item:
-            case StageItem(queue_mode=QueueMode.OFF):
+            case StageItem(queue_mode=MenuQueueMode.OFF):
                 kept = tokens
             case StageItem(state=StageState.READY):
                 kept = None

@@ -17,7 +17,7 @@ from actors.transfers import HoldState
 from protocol import frames
 from protocol.errors import ErrorCode, Refusal
 from protocol.frames import StageChanged, StageNear, StagePlace
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import (
     FULL_REFUND,
     GRACE_S,
@@ -66,7 +66,7 @@ def started(house: StageHouse) -> list[str]:
 @on_stage
 async def test_a_queued_purchase_holds_and_joins_the_line(house: StageHouse) -> None:
     receipt = await house.buy()
-    assert (receipt.tokens, receipt.balance, receipt.queue_mode) == (100, 900, QueueMode.ON)
+    assert (receipt.tokens, receipt.balance, receipt.queue_mode) == (100, 900, MenuQueueMode.ON)
     assert (receipt.position, receipt.wait_sec) == (1, 0.0)
     assert hold_state(house, receipt.purchase_id) is HoldState.HELD
     second = await house.buy(key="key-2")
@@ -115,7 +115,7 @@ async def test_the_same_key_at_once_is_one_purchase(house: StageHouse) -> None:
 @on_stage
 async def test_a_vibration_starts_after_its_offset(house: StageHouse) -> None:
     house.database.offers = OFFERS | {
-        "late": offer("late", toy=True, queue_mode=QueueMode.OFF, start_offset_ms=3_000),
+        "late": offer("late", toy=True, queue_mode=MenuQueueMode.OFF, start_offset_ms=3_000),
         "late-on": offer("late-on", toy=True, start_offset_ms=20_000),
     }
     await house.house.join_model()

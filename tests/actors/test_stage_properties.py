@@ -20,7 +20,7 @@ from actors.ports import StoreUnavailable
 from actors.room.messages import EndBroadcastByRequest, StartBroadcastByRequest
 from actors.stage.ports import LEASE_S
 from protocol.errors import Refusal, Refused
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import (
     FULL_REFUND,
     AbandonKind,
@@ -173,7 +173,7 @@ class History:
         for row in self.database.rows.values():
             states = [state for state, _ in row.moves]
             assert len(states) == len(set(states)), "each state once"
-            if row.purchase.queue_mode is QueueMode.ON:
+            if row.purchase.queue_mode is MenuQueueMode.ON:
                 assert len(row.payments) <= 2
 
 

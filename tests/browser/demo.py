@@ -46,6 +46,12 @@ class Demo:
         )
         assert response.ok, response.text()
 
+    def put(self, path: str, body: dict[str, Any], who: str = "admin") -> None:
+        response = self._context.request.put(
+            self.server.http_url + path, data=body, headers=self._authorization(who)
+        )
+        assert response.ok, response.text()
+
     def get(self, path: str, who: str = "admin") -> Any:
         response = self._context.request.get(
             self.server.http_url + path, headers=self._authorization(who)

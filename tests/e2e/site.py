@@ -103,6 +103,7 @@ class Site:
         place |= {"webhook_id": "none", "seq": "1"}
         place |= {"message_id": "none", "template_id": "none"}
         place |= {"row_id": "none", "pattern_id": "none", "record_id": "none", "device_id": "none"}
+        place |= {"menu_id": "none", "item_id": "none", "purchase_id": "none", "letter_id": "none"}
         place |= ids
         if who is not None:
             bearer = self.demo_token(who)

@@ -3,11 +3,12 @@ sent, the answer is one that the document names, and looks as it says."""
 
 import copy
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from types import MappingProxyType
 from typing import Any, Final
 
 import pytest
@@ -47,6 +48,8 @@ REMOVING: Final = {
     "DELETE /lovense/patterns/{pattern_id}",
     "DELETE /lovense/devices/{device_id}",
     "DELETE /admin/message-templates/{template_id}",
+    "DELETE /menus/{menu_id}",
+    "DELETE /menus/{menu_id}/items/{item_id}",
 }
 """The others' examples need what these take away."""
 
@@ -81,6 +84,10 @@ ALSO_ACCEPTED: Final = {
     # Which variables a template's text may name hangs on its type.
     "POST /admin/message-templates": 422,
     "PUT /admin/message-templates/{template_id}": 422,
+    # Which tokens belong to which kind of abandon.
+    "POST /stage/purchases/{purchase_id}/abandon": 422,
+    # A moment that there is: JSON Schema's has leap seconds, and hours before the year 1.
+    "PUT /subscriptions": 422,
     # So does who must name the model.
     **dict.fromkeys(OF_ONE_MODEL, 422),
 }
@@ -116,6 +123,19 @@ HELD: Final = {
     "POST /ledger/holds/{hold_id}/release": "held-to-release",
 }
 """One for each end of a hold, and one to see: what an answer names is sent elsewhere, too."""
+
+
+BOUGHT: Final = {
+    "POST /stage/purchases/{purchase_id}/start": "ready-2-6",
+    "POST /stage/purchases/{purchase_id}/finish": "ready-1-1",
+    "POST /stage/purchases/{purchase_id}/abandon": "ready-2-2",
+    "POST /stage/purchases/{purchase_id}/cancel": "ready-2-3",
+    "GET /menus/purchases/{purchase_id}": "ready-1-2",
+}
+"""What each needs of the demo's menus. The one to start is bought first and costs the most: it is
+next in every order of the line."""
+BUYER: Final = "dee"
+"""For roles that are no viewer's: VIEWER's own requests are counted while they are tried."""
 
 
 WEBHOOK_URL: Final = "http://127.0.0.1:9/hook"
@@ -201,6 +221,20 @@ def bodies(site: Site, tip_id: str, role: Role) -> dict[str, Any]:
         "POST /webhooks": {"url": WEBHOOK_URL},
         "PATCH /webhooks/{webhook_id}": {"description": "ours"},
         "POST /webhooks/{webhook_id}/replay": {"after": 0},
+        "POST /menus": {"name": "An example"},
+        "PUT /menus/{menu_id}": {"name": "An example", "queueMode": "ON"},
+        "POST /menus/{menu_id}/items": {"name": "Dance", "tokenValue": 5},
+        "PUT /menus/{menu_id}/items/{item_id}": {"name": "Dance", "tokenValue": 6},
+        "POST /menus/purchases": purchase("ready-1-1"),
+        "PUT /subscriptions": {
+            "userId": VIEWER,
+            "modelId": MODEL,
+            "activeUntil": "2099-01-01T00:00:00Z",
+        },
+        "PATCH /models/{model_id}/stage": {"order": "fifo"},
+        "POST /stage/purchases/{purchase_id}/abandon": {"kind": "FULL_REFUND"},
+        "POST /stage/dead-letters/{letter_id}/retry": {"note": "a check"},
+        "POST /stage/dead-letters/{letter_id}/dismiss": {"note": "a check"},
         "PUT /users/{user_id}": {"username": VIEWER, "membershipTier": "VIP_PLATINUM"},
         "PUT /models/{model_id}": {"displayName": "Ruby Rain", "roomId": ROOM},
         "POST /admin/lovense/dead-letters/{record_id}/requeue": {"note": "a check"},
@@ -217,6 +251,46 @@ def bodies(site: Site, tip_id: str, role: Role) -> dict[str, Any]:
         "PUT /admin/message-templates/{template_id}": TEMPLATE,
         "PUT /lovense/devices/{device_id}": {"maxStrength": 20},
     }
+
+
+def purchase(item_id: str) -> dict[str, Any]:
+    """Of an item that nobody has edited."""
+    menu_id, key = item_id.rpartition("-")[0], f"key-{new_tip_id()}"
+    return {"idempotencyKey": key, "menuId": menu_id, "itemId": item_id, "version": 1}
+
+
+def new_purchases(site: Site, role: Role) -> dict[str, str]:
+    """Operation -> the purchaseId that it needs: the viewer's own, or somebody's."""
+    clear_stage(site)
+    bearer = WHO[role] if role is Role.VIEWER else token("viewer", BUYER)
+    ids = {}
+    for name, item_id in BOUGHT.items():
+        bought = site.request("POST", "/menus/purchases", bearer=bearer, json=purchase(item_id))
+        assert bought.status_code == 200, bought.text
+        ids[name] = bought.json()["purchaseId"]
+    return ids
+
+
+def clear_stage(site: Site) -> None:
+    """What is performed keeps the broadcast on air."""
+    path, body = "/stage/purchases/{purchase_id}/abandon", {"kind": "FULL_REFUND"}
+    for entry in site.request("GET", "/models/{model_id}/stage", "admin").json()["entries"]:
+        ids = {"purchase_id": entry["purchase"]["purchaseId"]}
+        assert site.request("POST", path, "admin", json=body, ids=ids).status_code == 200
+
+
+def new_stage_letter(site: Site, purchase_id: str) -> str:
+    """The letterId of a dead letter, as if a refund had been refused three times; it is paid by
+    now, so that a retry finds nothing to do."""
+    path, body = "/stage/purchases/{purchase_id}/abandon", {"kind": "FULL_REFUND"}
+    ids = {"purchase_id": purchase_id}
+    assert site.request("POST", path, "admin", json=body, ids=ids).status_code == 200
+    [letter] = site.query(
+        """INSERT INTO stage_dead_letters (letter_id, purchase_id, step, code)
+        VALUES (gen_random_uuid(), $1::text::uuid, 1, 'HOLD_ENDED') RETURNING letter_id::text""",
+        purchase_id,
+    )
+    return str(letter["letter_id"])
 
 
 def new_webhook(site: Site) -> str:
@@ -250,8 +324,14 @@ def skip(site: Site, consumer: str, tip_id: str) -> None:
     )
 
 
-def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str, Any]:
-    """The server's own document, with ids and bodies of the demo as examples."""
+def with_examples(
+    site: Site,
+    tip_id: str,
+    role: Role = Role.ADMIN,
+    bought: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """The server's own document, with ids and bodies of the demo as examples; `bought`: operation
+    -> its purchaseId."""
     document = copy.deepcopy(site.document)
     place = {
         "room_id": ROOM,
@@ -263,17 +343,26 @@ def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str,
         "webhook_id": new_webhook(site),
         "seq": "1",
         "consumer": "loyalty",
+        "menu_id": "ready-1",
+        "item_id": "ready-1-7",
     }
     place |= new_menu(site)
     place["template_id"] = new_template(site)
     if tip_id != "none":  # who has tipped may write
         place["message_id"] = new_message(site, role)
+    if role is Role.MODEL:
+        place |= new_performance_menu(site)
     if role in (Role.MODEL, Role.VIEWER):
         body = {"toyId": "an-example"}
         paired = site.request("POST", "/lovense/devices/pair", bearer=WHO[role], json=body)
         place["device_id"] = paired.json()["deviceId"]
     deleted = new_webhook(site)
     fed = bodies(site, tip_id, role)
+    letters = {}
+    if bought and role is Role.ADMIN:
+        for way, spare in (("retry", "start"), ("dismiss", "cancel")):
+            paid = new_stage_letter(site, bought[f"POST /stage/purchases/{{purchase_id}}/{spare}"])
+            letters[f"POST /stage/dead-letters/{{letter_id}}/{way}"] = paid
     for name, operation in operations(document).items():
         ids = place | {"hold_id": HELD.get(name, "")}
         if name == "DELETE /webhooks/{webhook_id}":
@@ -285,6 +374,12 @@ def with_examples(site: Site, tip_id: str, role: Role = Role.ADMIN) -> dict[str,
                 schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
             # What an answer names is sent elsewhere, too: with it the run revokes itself.
             del schema["properties"]["revokeTokens"]
+        if name == "DELETE /menus/{menu_id}" and role is Role.MODEL:
+            ids["menu_id"] = add_menu(site)
+        if "{purchase_id}" in name:
+            ids["purchase_id"] = bought.get(name, "none")
+        if "{letter_id}" in name:
+            ids["letter_id"] = letters.get(name, "none")
         if "{record_id}" in name:
             ids["record_id"] = new_letter(site, tip_id)
         if "{consumer}" in name:
@@ -314,6 +409,25 @@ def new_menu(site: Site) -> dict[str, str]:
         assert added.status_code == 200, added.text
         ids[name] = added.json()[f"{kind}Id"]
     return ids
+
+
+def add_menu(site: Site) -> str:
+    """The menuId of an empty one."""
+    added = site.request("POST", "/menus", "model", json={"name": "An example"})
+    assert added.status_code == 200, added.text
+    return str(added.json()["menuId"])
+
+
+def new_performance_menu(site: Site) -> dict[str, str]:
+    """The ids of a menu and its item, with nothing beside the ready ones that an earlier run has
+    left."""
+    for left in site.request("GET", "/models/{model_id}/menus", "model").json()["menus"]:
+        ids = {"menu_id": left["menuId"]}
+        if not left["menuId"].startswith("ready-"):
+            site.request("DELETE", "/menus/{menu_id}", "model", ids=ids)
+    ids, item = {"menu_id": add_menu(site)}, {"name": "Dance", "tokenValue": 5}
+    added = site.request("POST", "/menus/{menu_id}/items", "model", json=item, ids=ids)
+    return ids | {"item_id": added.json()["itemId"]}
 
 
 def go_live(site: Site) -> None:
@@ -370,10 +484,11 @@ def viewer_with_toy(site: Site) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def own_site(new_database: NewDatabase) -> Iterator[Site]:
     """A server that may be left in any state. It logs no error, whatever it is sent."""
+    often = {"TIPROOM_PURCHASE_REQUESTS_PER_MIN": "100000"}
     with (
         new_data_dir() as path,
         new_database() as dsn,
-        running_site(path, DATABASE_URL=dsn) as site,
+        running_site(path, DATABASE_URL=dsn, **often) as site,
     ):
         yield site
         assert [line for line in site.server.log if line.get("level") == "error"] == []
@@ -393,7 +508,8 @@ def run_as(own_site: Site) -> Callable[[Role], Report]:
     @cache
     def running(role: Role) -> Report:
         go_live(own_site)
-        document = with_examples(own_site, settled, role)
+        bought = new_purchases(own_site, role)
+        document = with_examples(own_site, settled, role, bought)
         may = {name for name, each in finite(document).items() if role in each.get("x-roles", ())}
         sending = partial(
             run, document, own_site.server.http_url, bearer=WHO[role], also_accepted=ALSO_ACCEPTED
@@ -405,6 +521,7 @@ def run_as(own_site: Site) -> Callable[[Role], Report]:
                 if may & names:
                     report += sending(may & names)
             if may & ON_AIR:
+                clear_stage(own_site)
                 go_off_air(own_site)
                 for name in sorted(ON_AIR, reverse=True):  # POST, then DELETE
                     report += sending({name})

@@ -11,8 +11,8 @@ from protocol.pattern_library import StoredPattern
 from protocol.performance_menu import (
     ITEMS_MAX,
     MENUS_MAX,
+    MenuQueueMode,
     Menus,
-    QueueMode,
     Visibility,
     may_see,
 )
@@ -135,7 +135,7 @@ def test_the_limits_themselves_are_good(kind: Any, body: dict[str, Any]) -> None
 def test_a_menu_begins_empty_and_by_the_defaults_of_the_specification() -> None:
     [menu] = one_menu()
     assert (menu.queue_mode, menu.visibility, menu.theme.card_style, menu.items) == (
-        QueueMode.OFF,
+        MenuQueueMode.OFF,
         Visibility.PUBLIC,
         "modern",
         (),
@@ -170,7 +170,9 @@ def test_a_version_grows_with_what_a_buyer_should_know_of() -> None:
     assert [(item.version, item.token_value) for item in menus[0].items] == [(2, 51), (1, 50)]
     renamed = done(edit.replace_menu(menus, "menu", MenuDraft(name="Other")))
     assert renamed[0].items == menus[0].items
-    queued = done(edit.replace_menu(menus, "menu", MenuDraft(name="Fun", queue_mode=QueueMode.ON)))
+    queued = done(
+        edit.replace_menu(menus, "menu", MenuDraft(name="Fun", queue_mode=MenuQueueMode.ON))
+    )
     assert [item.version for item in queued[0].items] == [3, 2]
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import ErrorCode, Refusal
-from protocol.performance_menu import QueueMode
+from protocol.performance_menu import MenuQueueMode
 from protocol.stage import (
     ENDED,
     FULL_REFUND,
@@ -35,7 +35,7 @@ from protocol.stage import (
 )
 
 NOW = datetime(2026, 1, 15, 17, tzinfo=UTC)
-ON, OFF = QueueMode.ON, QueueMode.OFF
+ON, OFF = MenuQueueMode.ON, MenuQueueMode.OFF
 START, FINISH, ABANDON, CANCEL = StageAction
 CREATED, READY, STARTED, FINISHED, ABANDONED, CANCELLED = StageState
 FULL_SETTLE = AbandonTerms(AbandonKind.FULL_SETTLE)
@@ -75,10 +75,10 @@ AGAIN = {(START, STARTED), (FINISH, FINISHED), (ABANDON, ABANDONED), (CANCEL, CA
 
 
 @pytest.mark.parametrize(
-    ("mode", "state", "action"), [*product(QueueMode, StageState, StageAction)], ids=str
+    ("mode", "state", "action"), [*product(MenuQueueMode, StageState, StageAction)], ids=str
 )
 def test_every_action_in_every_state(
-    mode: QueueMode, state: StageState, action: StageAction
+    mode: MenuQueueMode, state: StageState, action: StageAction
 ) -> None:
     terms = FULL_REFUND if action is ABANDON else None
     found = decide(

@@ -11,7 +11,7 @@ from actors.ports import UserRecord
 from protocol import performance_menu_edit as edit
 from protocol.errors import ErrorCode, Refusal, Refused
 from protocol.pattern_library import Library
-from protocol.performance_menu import CardStyle, Menus, QueueMode, Theme, Visibility
+from protocol.performance_menu import CardStyle, MenuQueueMode, Menus, Theme, Visibility
 from protocol.performance_menu_edit import ItemDraft, MenuDraft
 from protocol.tip_activated import MembershipTier
 from protocol.toy_settings import ModelSettings
@@ -22,7 +22,7 @@ from tests.store.rows import fetch
 LUXURY = MenuDraft(
     name="VIP",
     description="For few",
-    queue_mode=QueueMode.ON,
+    queue_mode=MenuQueueMode.ON,
     visibility=Visibility.PRIVATE,
     whitelist=("zoe", "ann"),
     theme=Theme(CardStyle.LUXURY),

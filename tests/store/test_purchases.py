@@ -18,7 +18,7 @@ from actors.transfers import NewHold, Posted
 from protocol import performance_menu_edit as edit
 from protocol.errors import ErrorCode, Refusal, Refused
 from protocol.pattern_library import Library
-from protocol.performance_menu import Menus, QueueMode, Visibility
+from protocol.performance_menu import MenuQueueMode, Menus, Visibility
 from protocol.performance_menu_edit import ItemDraft, MenuDraft
 from protocol.stage import (
     DEPTH_MAX,
@@ -41,7 +41,7 @@ from tests.store.rows import fetch
 
 NODE, OTHER_NODE = uuid4(), uuid4()
 CREATED, READY, STARTED, FINISHED, ABANDONED, CANCELLED = StageState
-ON_MENU = MenuDraft(name="Queue", queue_mode=QueueMode.ON)
+ON_MENU = MenuDraft(name="Queue", queue_mode=MenuQueueMode.ON)
 START = Move(READY, STARTED)
 FINISH = Move(STARTED, FINISHED, Payment(PaymentKind.SETTLE))
 BACK = Move(READY, ABANDONED, Payment(PaymentKind.RELEASE), FULL_REFUND)
@@ -147,7 +147,7 @@ async def test_a_purchase_is_as_the_menu_says(live: Store) -> None:
     purchase = await begun(live)
     assert (purchase.tokens, purchase.queue_mode, purchase.broadcast_id) == (
         50,
-        QueueMode.ON,
+        MenuQueueMode.ON,
         "live-1",
     )
     assert (purchase.item.item_id, purchase.item.item_name, purchase.again) == (
@@ -236,7 +236,7 @@ async def test_a_stage_is_so_deep_and_past_that_nothing_is_begun(live: Store) ->
         await begun(live, f"key-{number}")
     assert await refused(live, key="one-more") is ErrorCode.STAGE_FULL
     assert isinstance(await live.purchases.begin(order("key-0"), NODE), Purchase)
-    await change_menu(live, queue_mode=QueueMode.OFF)
+    await change_menu(live, queue_mode=MenuQueueMode.OFF)
     await begun(live, "settles-at-once", version=2)
 
 

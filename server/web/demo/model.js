@@ -28,6 +28,7 @@ import {
 import { queueCard, queueModeCard } from "./queue_card.js";
 import { announceRealToys, failureNotice, toyList } from "./real_toys.js";
 import { changeSite, openSession, pageId } from "./session.js";
+import { StageCard } from "./stage_card.js";
 import { syncCard } from "./sync_card.js";
 import { integrationName, noStopWords } from "./words.js";
 
@@ -83,11 +84,16 @@ async function start() {
     changed: refresh,
   });
   const devices = new DevicesCard({ get, put, remove, changed: refresh, note: LIMIT_NOTE });
+  const stage = new StageCard({ get, post, patch, changed: refresh });
   const say = (text) => {
     alertText = text;
     refresh();
   };
   const messages = new MessagesCard({ client, get, post, put, changed: refresh, say });
+  const orSay = (work) => {
+    say(null);
+    return work.catch((error) => say(error.message));
+  };
   const ask = (frame) => {
     say(null);
     return client.request(frame).catch((error) => say(error.message));
@@ -179,6 +185,8 @@ async function start() {
       menu.reload();
     }
   });
+  client.addEventListener("snapshot", ({ detail }) => orSay(stage.read(detail.room.modelId)));
+  client.addEventListener("stageChanged", ({ detail }) => stage.moved(detail));
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -218,7 +226,8 @@ async function start() {
           ${feed.template()}
         </div>
         <div class="column">
-          ${broadcastCard({ room, integration, online, goLive, end })} ${queueCard(queue)}
+          ${broadcastCard({ room, integration, online, goLive, end })} 
+          ${stage.template({ room, orSay })} ${queueCard(queue)}
           ${queueModeCard({ mode: askedQueueMode ?? queue.mode, choose: chooseQueueMode })}
           ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })}
           ${coverage.template()} ${simulator === null ? nothing : levelsCard(simulator.levels)}

@@ -22,6 +22,7 @@ import {
 } from "./page.js";
 import { announceRealToys, failureNotice, toyList } from "./real_toys.js";
 import { openSession, pageId } from "./session.js";
+import { ShopCard } from "./shop_card.js";
 import { TipBook } from "./tip_book.js";
 import { ownTipsCard, tipCard } from "./tip_cards.js";
 import { openViewerToys } from "./viewer_toys.js";
@@ -61,6 +62,7 @@ async function start() {
 
   const refresh = page(template);
   const devices = new DevicesCard({ get, put, remove, changed: refresh, note: LIMIT_NOTE });
+  const menus = new ShopCard({ get, post, changed: refresh });
   const say = (text) => {
     alertText = text;
     refresh();
@@ -116,6 +118,9 @@ async function start() {
   client.addEventListener("stopChanged", refresh);
   client.addEventListener("snapshot", () => devices.reload());
   client.addEventListener("deviceWarning", ({ detail }) => devices.warn(detail));
+  client.addEventListener("snapshot", ({ detail }) => orSay(menus.read(detail.room.modelId)));
+  client.addEventListener("stagePlace", ({ detail }) => menus.placed(detail));
+  client.addEventListener("stageNear", ({ detail }) => menus.near(detail));
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
     refresh();
@@ -150,6 +155,11 @@ async function start() {
             room,
             self,
             send: (amount) => orSay(tips.send(amount, room.broadcastId)),
+          })}
+          ${menus.template({
+            room,
+            buy: (menu, item) => orSay(menus.buy(menu, item, room.modelId)),
+            cancel: (purchase) => orSay(menus.cancel(purchase)),
           })}
           ${ownTipsCard(tips.entries, (entry) => orSay(tips.sendAgain(entry)))}
         </div>
