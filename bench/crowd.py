@@ -83,8 +83,10 @@ class Crowd:
     def begin_watch(
         self, marker: bytes, s: float, reconnects_per_s: float, first: int, count: int
     ) -> None:
-        """Only receive, while these members drop out and come back in turn; `watched` waits."""
+        """Only receive, while these members drop out and come back in turn; `watched` waits. What
+        comes once this has returned is counted."""
         self._order(f"watch {marker.hex()} {s} {reconnects_per_s} {first} {count}")
+        self._line()  # "begun"
 
     def watched(self) -> Answer:
         return self._answer()

@@ -18,7 +18,7 @@
    FILE holds one whole client frame with the text ########, the place of a running number; FIRST
    and COUNT name the members that send, in turn; MARKER is hex and tells what is counted: in the
    first SEARCHED_BYTES of a message. Behind it stands the number wherever latency is asked for.
-   After WARM_S comes a line "begun"; only what follows is in the answer.
+   After WARM_S, of a watch at once, comes a line "begun"; only what follows is in the answer.
    Sockets are served all the time, also between orders. The end of stdin ends it. */
 
 #define _GNU_SOURCE
@@ -120,14 +120,18 @@ static void start(enum order kind, double warm_up_s, double seconds) {
     marker_hint = 0;
 }
 
+static void say_begun(void) {
+    puts("begun");
+    fflush(stdout);
+}
+
 static void begin_measuring(int64_t at_ns) {
     now.begun = 1;
     now.measured_from_ns = at_ns;
     now.all.cpu_s = cpu_s();
     now.before = now.all;
     now.samples.count = 0;
-    puts("begun");
-    fflush(stdout);
+    say_begun();
 }
 
 static void finish(void) {
@@ -298,6 +302,7 @@ static void obey(const char *line) {
         now.per_s = per_s;
         now.first = first;
         now.count = count;
+        say_begun();
     } else {
         errno = EINVAL;
         die(line);

@@ -78,7 +78,7 @@ MARKED = b"\x82\x08event\x01\x02\x03"
 LONG = b"\x82\x7e\x01\x00" + b"event".ljust(256)
 OTHER = b"\x82\x03abc"
 _NO_MESSAGE = Message(b"", b"")
-HEARING_S = 1.0
+HEARING_S = 0.5
 """Long enough for a thread on a busy machine to get its turn, and say what it has to say."""
 
 
