@@ -226,7 +226,7 @@ async function start() {
           ${feed.template()}
         </div>
         <div class="column">
-          ${broadcastCard({ room, integration, online, goLive, end })} 
+          ${broadcastCard({ room, integration, online, goLive, end })}
           ${stage.template({ room, orSay })} ${queueCard(queue)}
           ${queueModeCard({ mode: askedQueueMode ?? queue.mode, choose: chooseQueueMode })}
           ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })}
