@@ -50,8 +50,9 @@ REMOVING: Final = {
     "DELETE /admin/message-templates/{template_id}",
     "DELETE /menus/{menu_id}",
     "DELETE /menus/{menu_id}/items/{item_id}",
+    "PATCH /models/{model_id}/stage",
 }
-"""The others' examples need what these take away."""
+"""The others' examples need what these take away: who is next in line is another after the last."""
 
 ON_AIR: Final = {"DELETE /rooms/{room_id}/broadcast", "POST /rooms/{room_id}/broadcast"}
 """The others' examples need the broadcast: what ends it comes after them."""

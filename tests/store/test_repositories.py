@@ -161,9 +161,10 @@ async def test_a_room_finds_what_it_has_not_finished(room: Store) -> None:
     assert trace is not None
     assert [(each["consumer"], each["done"]) for each in trace.consumers] == [
         ("loyalty", False),
+        ("messaging", False),
         ("room", True),
     ]
-    assert trace.consumers[1]["doneAt"] is not None
+    assert trace.consumers[2]["doneAt"] is not None
     [target] = trace.targets
     assert (target["state"], target["reason"], target["code"], target["at"]) == (
         "SKIPPED",

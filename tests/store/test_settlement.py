@@ -102,6 +102,7 @@ async def test_a_settled_tip_stands_in_the_ledger(funded: Store) -> None:
     ]
     assert [(each["consumer"], each["done"]) for each in trace.consumers] == [
         ("loyalty", False),
+        ("messaging", False),
         ("room", False),
     ]
     await check_books(funded)
