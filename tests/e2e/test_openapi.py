@@ -41,8 +41,9 @@ OF_ONE_MODEL: Final = {
         ("DELETE", "patterns/{pattern_id}"),
     ]
 }
-FIRST: Final = {"PUT /lovense/tip-menu/reorder"}
-"""Its example names every row of the menu: the others add and remove some."""
+FIRST: Final = {"PUT /lovense/tip-menu/reorder", "POST /stage/purchases/{purchase_id}/start"}
+"""The one's example names every row of the menu: the others add and remove some. The other has to
+come before the rest has used up what a model may ask of her stage in a minute."""
 REMOVING: Final = {
     "DELETE /lovense/tip-menu/{row_id}",
     "DELETE /lovense/patterns/{pattern_id}",
@@ -50,9 +51,8 @@ REMOVING: Final = {
     "DELETE /admin/message-templates/{template_id}",
     "DELETE /menus/{menu_id}",
     "DELETE /menus/{menu_id}/items/{item_id}",
-    "PATCH /models/{model_id}/stage",
 }
-"""The others' examples need what these take away: who is next in line is another after the last."""
+"""The others' examples need what these take away."""
 
 ON_AIR: Final = {"DELETE /rooms/{room_id}/broadcast", "POST /rooms/{room_id}/broadcast"}
 """The others' examples need the broadcast: what ends it comes after them."""
@@ -127,14 +127,14 @@ HELD: Final = {
 
 
 BOUGHT: Final = {
-    "POST /stage/purchases/{purchase_id}/start": "ready-2-6",
+    "POST /stage/purchases/{purchase_id}/start": "ready-2-5",
     "POST /stage/purchases/{purchase_id}/finish": "ready-1-1",
     "POST /stage/purchases/{purchase_id}/abandon": "ready-2-2",
     "POST /stage/purchases/{purchase_id}/cancel": "ready-2-3",
     "GET /menus/purchases/{purchase_id}": "ready-1-2",
 }
-"""What each needs of the demo's menus. The one to start is bought first and costs the most: it is
-next in every order of the line."""
+"""What each needs of the demo's menus. The one to start is bought first, and takes no toy, which
+another operation needs at rest."""
 BUYER: Final = "dee"
 """For roles that are no viewer's: VIEWER's own requests are counted while they are tried."""
 
