@@ -169,7 +169,7 @@ export class MessagesCard {
       <form class="custom-tip" @submit=${(event) => this.#send(event)}>
         <label class="field">
           Write to ${to}
-          <input name="content" maxlength=${TEXT_MAX} required autocomplete="off" data-testid="write" />
+          <input type="text" name="content" maxlength=${TEXT_MAX} required autocomplete="off" data-testid="write" />
         </label>
         <button type="submit" data-testid="send-message">Send</button>
       </form>
