@@ -26,10 +26,19 @@ def shared_site(new_database: NewDatabase) -> Iterator[Site]:
         yield site
 
 
-@pytest.fixture
-def site(shared_site: Site) -> Iterator[Site]:
-    """The shared server: live on EXTENSION, toys on, VIP_ROOM_SYNC. It logs no error."""
-    logged = len(shared_site.server.log)
+@pytest.fixture(scope="module")
+def site_of_file(shared_site: Site) -> Iterator[Site]:
+    """What its tips left waiting for a toy is over with the file: the next file's would wait behind
+    it, for minutes if no page plays it."""
     yield shared_site
-    news = shared_site.server.log[logged:]
+    for on in (False, True):
+        shared_site.change_platform(enableLovense=on)
+
+
+@pytest.fixture
+def site(site_of_file: Site) -> Iterator[Site]:
+    """The shared server: live on EXTENSION, toys on, VIP_ROOM_SYNC. It logs no error."""
+    logged = len(site_of_file.server.log)
+    yield site_of_file
+    news = site_of_file.server.log[logged:]
     assert [line for line in news if line.get("level") == "error"] == []
