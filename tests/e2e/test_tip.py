@@ -145,9 +145,10 @@ def _check_privacy(everyone: dict[str, Member], trace: dict[str, Any]) -> None:
         if name != "model":
             toys_of_others.append(TOY["id"])
         assert not [toy for toy in toys_of_others if toy in heard]
-    # The tipper's public name is known to all; of jo, kim and alex nobody learns anything.
+    # The tipper's public name is known to all, and who is here; of the tip nobody learns more.
     for name in ("sam", "alex", "model"):
-        heard = repr(everyone[name].received)
+        received = everyone[name].received
+        heard = repr([each for each in received if each["type"] != "presenceChanged"])
         assert not [each for each in ("jo", "kim") if f"'{each}'" in heard]
 
 
