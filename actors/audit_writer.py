@@ -37,6 +37,8 @@ class AuditWriter:
         self._store = store
         self._chance = chance
         self._waiting: list[tuple[Sequence[AuditEntry], Sequence[str]]] = []
+        self._to_log: list[str] = []
+        """tipIds, for the next line."""
         self._given = self._durable = 0
         """Writes since the start: all, and those that the database has."""
         self._set_aside = 0
@@ -57,9 +59,13 @@ class AuditWriter:
         """Records that the database would not take, since the start."""
         return self._set_aside
 
-    def write(self, entries: Sequence[AuditEntry], finished: Sequence[str]) -> None:
+    def write(
+        self, entries: Sequence[AuditEntry], finished: Sequence[str], *, logged: bool = False
+    ) -> None:
         self._given += 1
         self._waiting.append((entries, finished))
+        if logged:
+            self._to_log += finished
         self._arrived.set()
 
     async def flush(self) -> None:
@@ -81,11 +87,18 @@ class AuditWriter:
             self._arrived = trio.Event()
             while self._waiting:
                 began_s = trio.current_time()
+                self._log_finished()
                 await self._write_some()
                 if not self._flushes:
                     self._wanted = trio.Event()
                     with trio.move_on_at(began_s + WRITE_INTERVAL_S):
                         await self._wanted.wait()
+
+    def _log_finished(self) -> None:
+        """One line for many: a line for each would take a twentieth of a busy server's time."""
+        if self._to_log:
+            self._log.info("tips_finished", tip_ids=self._to_log)
+            self._to_log = []
 
     async def _write_some(self) -> None:
         """One transaction with as much as waits, up to the bound; again and unchanged until it is

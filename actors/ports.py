@@ -168,8 +168,11 @@ class RoomStore(Protocol):
 class AuditLog(Protocol):
     """Where a room writes its audit without waiting: buffered, in bulk, in order."""
 
-    def write(self, entries: Sequence[AuditEntry], finished: Sequence[str]) -> None:
-        """Never waits. What is given in one call becomes durable in one transaction."""
+    def write(
+        self, entries: Sequence[AuditEntry], finished: Sequence[str], *, logged: bool = False
+    ) -> None:
+        """Never waits. What is given in one call becomes durable in one transaction. `logged`: then
+        the finished tips stand in the log, too."""
         ...
 
     async def flush(self) -> None:

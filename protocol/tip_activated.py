@@ -9,6 +9,7 @@ import inspect
 import re
 from datetime import UTC, datetime, timedelta, timezone
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -42,6 +43,8 @@ EVENT_ZONE: Final = timezone(timedelta(hours=-5))
 _TIMESTAMP_PATTERN: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}-05:00$(?!\n)"
 Timestamp = Annotated[str, Meta(pattern=_TIMESTAMP_PATTERN)]
 """`YYYY-MM-DDTHH:mm:ss-05:00`; that the date exists is checked by `parse_timestamp`."""
+_TIMESTAMPS_KEPT: Final = 256
+"""Read ones: an event's is asked for several times, and a second has many events."""
 
 
 class LovenseMode(StrEnum):
@@ -217,6 +220,7 @@ def format_timestamp(moment: datetime) -> str:
     return moment.astimezone(EVENT_ZONE).replace(microsecond=0).isoformat()
 
 
+@lru_cache(_TIMESTAMPS_KEPT)
 def parse_timestamp(text: str) -> datetime:
     """The aware UTC moment of an event's timestamp. Raises ValueError for any other form."""
     if not re.match(_TIMESTAMP_PATTERN, text):

@@ -190,22 +190,25 @@ class RoomActor:
             if not self._was_up:
                 self._was_up = True
                 task_status.started()
+            ctx = self._context()
             while not self.mailbox.closed:
-                self._step(state, await self._next_message(state) or _Due())
+                message = await self._next_message(state, ctx)
+                ctx = self._context()
+                self._step(state, message or _Due(), ctx)
         except Exception as crash:
             if risen is not None:  # else what an earlier life left still holds
                 self._kept = room.keep(risen)
             return crash
         return None
 
-    async def _next_message(self, state: RoomState) -> RoomMessage | None:
+    async def _next_message(self, state: RoomState, ctx: Context) -> RoomMessage | None:
         """What members are due leaves at the end of a turn: when there is nothing more to read, or
-        when others get theirs. None: something falls due."""
+        when others get theirs. None: something falls due. `ctx`: of the last step."""
         if self.mailbox.pauses:
             self._ports.delivery.flush()
         if len(self.mailbox):
             return await self.mailbox.get()
-        return await self.mailbox.get(room.next_due_s(state, self._context()))
+        return await self.mailbox.get(room.next_due_s(state, ctx))
 
     async def _load(self) -> RoomRecord:
         """The room as the database has it. Raises RoomUnknown, StoreUnavailable."""
@@ -236,14 +239,14 @@ class RoomActor:
             self._carry_out(effects)
         self._carry_out(room.restore(state, record, self._context()))
 
-    def _step(self, state: RoomState, message: RoomMessage) -> None:
+    def _step(self, state: RoomState, message: RoomMessage, ctx: Context) -> None:
         if isinstance(message, Leave):
             self._joins.pop(message.session_id, None)
             self._exit(message.session_id)
         elif isinstance(message, TransferAnswered):
             self._tips_at_ledger -= 1
         try:
-            effects = room.step(state, message, self._context())
+            effects = room.step(state, message, ctx)
         except Exception:
             self._carry_out(room.apology(message))
             raise
@@ -252,8 +255,6 @@ class RoomActor:
             self._joins[message.session_id] = msgspec.structs.replace(message, ref=None)
         self._carry_out(effects)
         self._tell_watchers(state.model_id, state.model_page is not None)
-        if state.platform.lovense_log_activations:
-            self._log_finished(effects)
 
     def _tell_watchers(self, model_id: str, present: bool) -> None:
         if present is (self._model_here is not None):
@@ -261,11 +262,6 @@ class RoomActor:
         self._model_here = model_id if present else None
         for watcher in self._ports.model_watchers:
             watcher.model_present(model_id, present)
-
-    def _log_finished(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            if isinstance(effect, WriteAudit) and effect.finished:
-                self._log.info("tips_finished", tip_ids=effect.finished)
 
     def _context(self) -> Context:
         return Context(self._ports.chance.now(), self._ports.chance)
@@ -315,8 +311,8 @@ class RoomActor:
                     ports.delivery.send(session_id, test)
                 case Publish(event):
                     ports.delivery.broadcast(self.room_id, event)
-                case WriteAudit(entries, finished):
-                    ports.audit.write(entries, finished)
+                case WriteAudit(entries, finished, logged):
+                    ports.audit.write(entries, finished, logged=logged)
                 case PostTransfer():
                     self._post(effect)
                 case Answer(reply_to, result):

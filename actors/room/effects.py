@@ -62,10 +62,12 @@ class PostTransfer(_Effect, frozen=True):
 
 
 class WriteAudit(_Effect, frozen=True):
-    """`finished`: tips that need nothing more of this room, ever."""
+    """`finished`: tips that need nothing more of this room, ever; `logged`: they stand in the log,
+    too."""
 
     entries: tuple[AuditEntry, ...]
     finished: tuple[str, ...]
+    logged: bool = False
 
 
 class StoreBroadcast(_Effect, frozen=True):

@@ -96,7 +96,8 @@ def finish(state: RoomState, activation: Activation, steps: tuple[TargetStep, ..
     if len(state.finished) > FINISHED_TIPS_MAX:
         del state.finished[next(iter(state.finished))]
     # A tip is finished apart from what is requeued of it.
-    effects: list[Effect] = [WriteAudit(steps, (tip_id,) if activation.requeue is None else ())]
+    finished = (tip_id,) if activation.requeue is None else ()
+    effects: list[Effect] = [WriteAudit(steps, finished, state.platform.lovense_log_activations)]
     if unfinished.reached:
         return effects + tell_tipper(state, unfinished, tip_id, "done")
     reason = steps[-1].reason if steps else None

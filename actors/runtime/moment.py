@@ -21,14 +21,15 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Chance:
-    """The one source of time and randomness of a process, or of a simulation."""
+    """The one source of time and randomness of a process, or of a simulation. No secret is made of
+    it: who has seen many ids can tell the next one."""
 
     def __init__(
         self,
         rng: random.Random | None = None,
         utc_now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._rng = rng or random.SystemRandom()
+        self._rng = rng or random.Random()  # seeded by the system, which is asked once
         self._utc_now = utc_now
 
     def now(self) -> Moment:

@@ -159,13 +159,15 @@ class GivesUpAudit(AuditWriter):
 class FinishesTwice(AuditWriter):
     """Writes a final record once more, as a consumer would that took the event twice."""
 
-    def write(self, entries: Sequence[AuditEntry], finished: Sequence[str]) -> None:
+    def write(
+        self, entries: Sequence[AuditEntry], finished: Sequence[str], *, logged: bool = False
+    ) -> None:
         again = [
             msgspec.structs.replace(each, attempt=each.attempt + 1)
             for each in entries
             if isinstance(each, TargetStep)
         ]
-        super().write([*entries, *again] if finished else entries, finished)
+        super().write([*entries, *again] if finished else entries, finished, logged=logged)
 
 
 @pytest.mark.slow  # whole runs, until one is found out
