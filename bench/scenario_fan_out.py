@@ -16,6 +16,7 @@ from bench.meter import Used
 from bench.placement import Placement
 from bench.progress import Progress
 from bench.results_comparison import FanOutResult
+from bench.server import BenchFailed
 
 JOINS_AT_ONCE: Final = 64
 
@@ -59,12 +60,14 @@ def _measure(
 
 
 def round_of(measured: Measured) -> Round:
+    """Raises BenchFailed where nothing came: that is no rate, but a server that does not answer."""
     answer, used = measured.answer, measured.used
-    frames = max(1, answer.frames)
+    if not answer.frames:
+        raise BenchFailed("no message reached anybody")
     return Round(
         frames_per_s=answer.frames / answer.seconds,
-        cpu_s_per_million_frames=used.server_percent / 100 * used.seconds / frames * 1e6,
-        frame_bytes=answer.bytes / frames,
+        cpu_s_per_million_frames=used.server_percent / 100 * used.seconds / answer.frames * 1e6,
+        frame_bytes=answer.bytes / answer.frames,
         used=used,
     )
 

@@ -138,6 +138,12 @@ def test_cpu_is_counted_per_million_frames() -> None:
     assert found.frame_bytes == 200
 
 
+def test_a_window_in_which_nothing_came_is_a_failure_and_not_a_rate() -> None:
+    answer = Answer(2.0, 0.8, 1000, 0, 0, 0, 0, 300, 0, {}, [])
+    with pytest.raises(BenchFailed):
+        round_of(Measured(answer, Used(2.0, 1.0, 1.0, 0.0, 1.0)))
+
+
 def test_each_goal_stands_beside_what_was_measured() -> None:
     found = goals(
         [fan_out(SOCKETS, 1, 2.2, 8.9), fan_out(WHOLE, 16, 9.9, 1.6), fan_out("ws", 1, 9, 1)],
