@@ -52,6 +52,7 @@ from server.settings import Settings
 from server.sockets.fan_out import FanOut
 from server.sockets.listener import SocketServer, serve_sockets
 from server.sockets.member_book import MemberBook
+from server.sockets.room_endpoint import RoomEndpoint
 from server.store.bridge import Bridge, open_bridge
 from server.store.demo import seed_demo
 from server.store.embedded import EmbeddedFailed, embedded
@@ -187,10 +188,7 @@ async def _serve(
 
         http_socket = _bind_http(settings)
         http_url = f"http://{settings.http_host}:{http_socket.getsockname()[1]}"
-        serving_sockets = partial(
-            serve_sockets,
-            host=settings.socket_host,
-            port=settings.socket_port,
+        room_endpoint = RoomEndpoint(
             limits=settings.sockets,
             origins=frozenset(settings.allowed_origins) | _own_origins(http_url),
             authority=authority,
@@ -199,6 +197,14 @@ async def _serve(
             delivery=fan_out,
             book=book,
             mail=messaging.office,
+        )
+        serving_sockets = partial(
+            serve_sockets,
+            host=settings.socket_host,
+            port=settings.socket_port,
+            limits=settings.sockets,
+            delivery=fan_out,
+            endpoint=room_endpoint,
         )
         with _listening(settings.socket_host, settings.socket_port):
             sockets = await nursery.start(serving_sockets)
@@ -211,6 +217,8 @@ async def _serve(
             ledger=ledger,
             audit=audit,
             fan_out=fan_out,
+            sockets=sockets,
+            room_endpoint=room_endpoint,
             book=book,
             revocations=store.revocations,
             members=store.members,

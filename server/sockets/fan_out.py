@@ -187,7 +187,7 @@ class FanOut:
         """A stop is one frame that goes to a thousand members: encoded once."""
         last_frame, last_codec, data = self._last_encoded
         if last_frame is not frame or last_codec is not codec:
-            data = message_frame(codec, codec.encode(frame))
+            data = message_frame(codec.encode(frame), codec.binary)
             self._last_encoded = (frame, codec, data)
         return data
 
