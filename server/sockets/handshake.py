@@ -1,6 +1,9 @@
 """The HTTP upgrade. Who is let in is the endpoint's to judge."""
 
-from collections.abc import Callable
+import binascii
+import math
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 import trio
@@ -40,7 +43,8 @@ async def shake_hands(
         receive_buffer_size=limits.receive_bytes,
     )
     connection.stream.on_end = None
-    match judge(request):
+    flaw = "wait for the answer" if connection.stream.early else flaw_of(request.headers)
+    match judge(request) if flaw is None else Rejection(400, flaw):
         case Rejection(status, text):
             headers = [(b"Content-Type", b"text/plain")]
             await request.reject(status, extra_headers=headers, body=text.encode())
@@ -49,4 +53,26 @@ async def shake_hands(
             connection.stream.begin_frames(limits.message_bytes_max)
             socket = await request.accept(subprotocol=subprotocol)
             connection.opened = True
+            connection.close_at(math.inf, None)
             return socket
+
+
+def flaw_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """What RFC 6455 (4.2.1, 11.3) forbids and wsproto lets pass; header names are in lower case."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _ONCE and name in found:
+            return f"{_ONCE[name]} given twice"
+        found[name] = value
+    try:
+        key = binascii.a2b_base64(found.get(b"sec-websocket-key", b""), strict_mode=True)
+    except binascii.Error:
+        key = b""
+    return None if len(key) == _KEY_BYTES else "Sec-WebSocket-Key must be 16 bytes in base64"
+
+
+_ONCE: Final = {
+    b"sec-websocket-key": "Sec-WebSocket-Key",
+    b"sec-websocket-version": "Sec-WebSocket-Version",
+}
+_KEY_BYTES: Final = 16

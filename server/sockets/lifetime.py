@@ -2,7 +2,7 @@
 another connection."""
 
 import traceback
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 import trio
@@ -16,6 +16,8 @@ from server.sockets.heartbeat import HeartbeatWheel
 from server.sockets.limits import SocketLimits
 
 _log = structlog.get_logger(__name__)
+
+_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Endpoint(Protocol):
@@ -73,6 +75,8 @@ def _explain(connection: Connection, group: BaseExceptionGroup[Exception]) -> No
     ping behind a message that was too long. Anything else is a fault of ours."""
     _, faults = group.split((ProtocolError, UnicodeError))
     if faults is None:
+        if not connection.opened:
+            connection.outbox.finish(_BAD_REQUEST)
         connection.close(PROTOCOL_ERROR)
         return
     # Types and places only: the text of an exception may quote what a member sent.

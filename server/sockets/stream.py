@@ -33,6 +33,7 @@ class OutboxStream(trio.abc.Stream):
         "_request_ends",
         "_session",
         "_sock",
+        "early",
         "on_end",
     )
 
@@ -46,6 +47,9 @@ class OutboxStream(trio.abc.Stream):
         """Of the library's read, while hands are shaken."""
         self._request_ends = False
         """What came last ends where the request ends, so that frames come next."""
+        self.early = False
+        """Something followed the request before it was answered (RFC 6455, 4.1: the client must
+        wait). trio-websocket loses it, and with it where frames begin."""
         self._intake: Intake | None = None
         self._reader: trio.lowlevel.Task | None = None
         """The library's, while it waits for what the session passes on."""
@@ -138,8 +142,10 @@ class OutboxStream(trio.abc.Stream):
         return self._received(await self._receive(max_bytes))
 
     def _received(self, data: bytes) -> bytes:
-        self._request_ends = data.find(_HEADERS_END) == len(data) - len(_HEADERS_END)
         if data:
+            _, end, more = data.partition(_HEADERS_END)
+            self.early = self.early or self._request_ends or bool(more)
+            self._request_ends = bool(end) and not more
             self._heard()
         else:
             self._ended()
