@@ -120,7 +120,7 @@ class FanOut:
             outbox.flush()
         rooms_due, self._rooms_due = self._rooms_due, {}
         for audience in rooms_due:
-            if not audience.unwritten:
+            if audience not in self._begun:  # else it leaves behind what is being written
                 self._write_portion(audience)
 
     def close(self, session_id: SessionId, code: CloseCode) -> None:
