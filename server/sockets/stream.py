@@ -183,9 +183,14 @@ class OutboxStream(trio.abc.Stream):
             raise trio.ClosedResourceError
         if is_close_frame(data):
             self._outbox.finish(bytes(data))
+            self._ended()
         else:
             self._outbox.send(bytes(data))
-        await self._outbox.flushed()
+        try:
+            await self._outbox.flushed()
+        except trio.BrokenResourceError:
+            self._ended()
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._outbox.flushed()
@@ -196,6 +201,7 @@ class OutboxStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
     def _ended(self) -> None:
+        """The library's reader reads no more frames, and ends: the session must not wait for it."""
         if self.on_end is not None:
             self.on_end()
         if self._intake is not None:
