@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import trio
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -56,6 +57,8 @@ class Metrics(Collector):
             sockets.left_out,
         )
         yield _labelled("closes", "Sessions ended, by close code", ["code"], sockets.closes)
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        yield _gauge("tasks", "Tasks of the server, a few for each connection", tasks)
         rooms = list(services.rooms)
         yield _gauge("rooms", "Rooms awake", len(rooms))
         waiting = [room.mailbox.statistics() for room in rooms]

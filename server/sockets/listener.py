@@ -77,8 +77,8 @@ class SocketServer:
         dropped. Who has not been told yet is served on. `serve_sockets` then returns."""
         began_s = trio.current_time()
         members = list(self._connections)
-        _log.info("drain_began", members=len(members))
         self._accepting.cancel()
+        _log.info("drain_began", members=len(members), timeout_s=timeout_s)
         self._crowd = len(members)
         for connection in members:
             connection.hurry(began_s + timeout_s)
@@ -87,12 +87,13 @@ class SocketServer:
         for first in range(0, len(members), batch):
             for connection in members[first : first + batch]:
                 connection.close(CloseCode.GOING_AWAY)
+            _log.info("drain_told", told=min(first + batch, len(members)), members=len(members))
             if first + batch < len(members):
                 await trio.sleep(pause_s)
         self._serving.cancel()
         await self._ended.wait()
         took_s = round(trio.current_time() - began_s, 3)
-        _log.info("drain_ended", members=len(members), took_s=took_s)
+        _log.info("drain_members_gone", members=len(members), took_s=took_s)
 
     async def _serve(self) -> None:
         try:

@@ -1,8 +1,6 @@
 """WebSocket frames as bytes, right and wrong ones: nothing of ours, and no library, makes or reads
 them here (RFC 6455, 5.2)."""
 
-from collections.abc import Iterator
-
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
 MASK = b"\x37\xfa\x21\x3d"
@@ -68,17 +66,32 @@ def each_byte(data: bytes) -> list[bytes]:
     return [data[at : at + 1] for at in range(len(data))]
 
 
-def frames_of(data: bytes) -> Iterator[Said]:
-    """The server's frames; it neither masks nor fragments. Raises AssertionError for anything
-    else, an incomplete frame included."""
-    at = 0
-    while at < len(data):
-        assert data[at] & 0xF0 == 0x80, "final, without reserved bits"
-        code = data[at + 1]
-        assert code < 0x80, "not masked"
-        extended = {126: 2, 127: 8}.get(code, 0)
-        begins = at + 2 + extended
-        size = int.from_bytes(data[at + 2 : begins], "big") if extended else code
-        assert len(data) >= begins + size, "whole"
-        yield data[at] & 0x0F, data[begins : begins + size]
-        at = begins + size
+def frames_of(data: bytes) -> list[Said]:
+    """The server's frames; raises AssertionError for anything else, an incomplete one included."""
+    left = bytearray(data)
+    frames = []
+    while left:
+        taken = take_frame(left)
+        assert taken is not None, "whole"
+        frames.append(taken)
+    return frames
+
+
+def take_frame(data: bytearray) -> Said | None:
+    """The first of the server's frames, which is taken out of `data`; None: it is not all there.
+    It neither masks nor fragments. Raises AssertionError where it does."""
+    if len(data) < 2:
+        return None
+    assert data[0] & 0xF0 == 0x80, "final, without reserved bits"
+    code = data[1]
+    assert code < 0x80, "not masked"
+    extended = {126: 2, 127: 8}.get(code, 0)
+    begins = 2 + extended
+    if len(data) < begins:
+        return None
+    size = int.from_bytes(data[2:begins], "big") if extended else code
+    if len(data) < begins + size:
+        return None
+    taken = data[0] & 0x0F, bytes(data[begins : begins + size])
+    del data[: begins + size]
+    return taken

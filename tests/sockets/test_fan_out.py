@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, contextmanager
 
 import msgspec
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 from trio_websocket import ConnectionClosed
@@ -284,13 +285,21 @@ async def test_a_drain_tells_members_in_batches_and_serves_those_not_yet_told(
 
     async with AsyncExitStack() as stack:
         members = [await stack.enter_async_context(house.member(f"v-{n}")) for n in range(4)]
-        with trio.fail_after(3):  # four batches, 0.2 s apart
+        with trio.fail_after(3), structlog.testing.capture_logs() as logs:
+            # Four batches, 0.2 s apart.
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(house.server.drain, 8.0)
                 for number, member in enumerate(members):
                     nursery.start_soon(stay, member, number)
     assert codes == [CloseCode.GOING_AWAY] * 4
     assert served, "after the first was told"
+    assert [line["event"] for line in logs] == [
+        "drain_began",
+        *["drain_told"] * 4,
+        "drain_members_gone",
+    ]
+    assert [line["told"] for line in logs if "told" in line] == [1, 2, 3, 4]
+    assert {line["members"] for line in logs} == {4}
     assert house.server.connections == 0
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", house.port)

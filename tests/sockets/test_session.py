@@ -402,6 +402,7 @@ async def test_above_the_rate_is_refused_with_when_to_try_again(start_house: Sta
         assert isinstance(error, Error)
         assert (error.ref, error.code) == (None, ErrorCode.RATE_LIMITED)
     assert len(house.room.told) == 2
+    assert house.endpoint.frames_refused == {("tip", "frames"): 1, ("commandAccepted", "frames"): 1}
 
 
 async def test_stop_overtakes_the_rate(start_house: StartHouse) -> None:
@@ -588,6 +589,7 @@ async def test_a_verb_said_too_often_is_refused_with_the_time_to_wait(house: Hou
         assert refused.retry_after_s is not None
         assert 0 < refused.retry_after_s <= 1 / VERB_RATES[RefreshToken].per_s
         assert "connection" in refused.text
+        assert house.endpoint.frames_refused == {("refreshToken", "connection"): 1}
         await client.say(tip())
         assert await client.hear() == Ok(2)
 
@@ -633,6 +635,8 @@ async def test_a_storm_of_joins_waits_in_turn_and_the_rest_is_told_to_come_back(
         await third.say(Connect(1, house.token("v-3")))
         [error], code = await heard_until_close(third)
         assert (error.code, code) == (ErrorCode.SERVER_BUSY, CloseCode.SERVER_BUSY)
+        counted = house.endpoint.admission
+        assert (counted.joining, counted.waiting, counted.queue_full) == (1, 1, 1)
         async with house.client() as model:  # a room's one model waits for nobody
             token = house.token("m-1", role=Role.MODEL)
             await model.connect(token, integration=LovenseMode.CAM_KIT)
