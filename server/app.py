@@ -8,7 +8,7 @@ database goes.
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Final
 
 import asyncpg
 import msgspec
+import structlog
 import trio
 from hypercorn.config import Config
 from hypercorn.trio import serve
@@ -52,6 +53,7 @@ from server.settings import Settings
 from server.sockets.fan_out import FanOut
 from server.sockets.listener import SocketServer, serve_sockets
 from server.sockets.member_book import MemberBook
+from server.sockets.room_endpoint import RoomEndpoint
 from server.store.bridge import Bridge, open_bridge
 from server.store.demo import seed_demo
 from server.store.embedded import EmbeddedFailed, embedded
@@ -62,6 +64,8 @@ from server.tip_menus import TipMenus
 from server.vendors.lovense import Lovense, open_lovense
 from server.vendors.toy_sessions import ToySessions, VendorUrls
 from server.webhooks.sender import open_sender
+
+_log = structlog.get_logger(__name__)
 
 HTTP_DRAIN_S: Final = 2.0
 HTTP_STALLED_S: Final = 5.0
@@ -187,10 +191,7 @@ async def _serve(
 
         http_socket = _bind_http(settings)
         http_url = f"http://{settings.http_host}:{http_socket.getsockname()[1]}"
-        serving_sockets = partial(
-            serve_sockets,
-            host=settings.socket_host,
-            port=settings.socket_port,
+        room_endpoint = RoomEndpoint(
             limits=settings.sockets,
             origins=frozenset(settings.allowed_origins) | _own_origins(http_url),
             authority=authority,
@@ -199,6 +200,14 @@ async def _serve(
             delivery=fan_out,
             book=book,
             mail=messaging.office,
+        )
+        serving_sockets = partial(
+            serve_sockets,
+            host=settings.socket_host,
+            port=settings.socket_port,
+            limits=settings.sockets,
+            delivery=fan_out,
+            endpoint=room_endpoint,
         )
         with _listening(settings.socket_host, settings.socket_port):
             sockets = await nursery.start(serving_sockets)
@@ -211,6 +220,8 @@ async def _serve(
             ledger=ledger,
             audit=audit,
             fan_out=fan_out,
+            sockets=sockets,
+            room_endpoint=room_endpoint,
             book=book,
             revocations=store.revocations,
             members=store.members,
@@ -253,22 +264,42 @@ async def _serve(
         announce(Ready(http_url, socket_url))
 
         await stop.wait()
+        began_s = trio.current_time()
         # Members first: they are told to come back while everything still works.
         services.streams.close()
         http_stop.set()
         await sockets.drain(settings.shutdown_timeout_s / 2)
         with trio.move_on_after(HTTP_DRAIN_S):  # a stream is ended by its last chunk, not cut off
             await app.idle()
-        with trio.move_on_after(settings.shutdown_timeout_s / 2):
-            await desk.drain()
-            await payments.drain()
-            await ledger.drain()
-            await loyalty.drain()
-            await audit.flush()
-            await dispatcher.drain()
-            await devices.flush()
-            await messaging.drain()
+        acknowledged = {
+            "purchases": desk.drain,
+            "payments": payments.drain,
+            "ledger": ledger.drain,
+            "loyalty": loyalty.drain,
+            "audit": audit.flush,
+            "webhooks": dispatcher.drain,
+            "devices": devices.flush,
+            "messages": messaging.drain,
+        }
+        await _finish(acknowledged, settings.shutdown_timeout_s / 2)
+        _log.info("drain_ended", took_s=round(trio.current_time() - began_s, 3))
         nursery.cancel_scope.cancel()
+
+
+async def _finish(work: Mapping[str, Callable[[], Awaitable[None]]], timeout_s: float) -> None:
+    """One after the other, as long as there is time: what waits for it is handed over by the relay
+    after the next start."""
+    began_s = trio.current_time()
+    left = list(work)
+    with trio.move_on_after(timeout_s) as patience:
+        while left:
+            await work[left[0]]()
+            left.pop(0)
+    took_s = round(trio.current_time() - began_s, 3)
+    if patience.cancelled_caught:
+        _log.warning("drain_work_unfinished", left=left, took_s=took_s)
+    else:
+        _log.info("drain_work_finished", took_s=took_s)
 
 
 @asynccontextmanager

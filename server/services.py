@@ -27,7 +27,9 @@ from server.performance_menus import PerformanceMenus
 from server.platform_settings import PlatformChanges
 from server.settings import Settings
 from server.sockets.fan_out import FanOut
+from server.sockets.listener import SocketServer
 from server.sockets.member_book import MemberBook
+from server.sockets.room_endpoint import RoomEndpoint
 from server.store.account_store import PostgresAccounts
 from server.store.dead_letters import PostgresDeadLetters
 from server.store.device_store import PostgresDevices
@@ -55,6 +57,8 @@ class Services:
     ledger: LedgerActor
     audit: AuditWriter
     fan_out: FanOut
+    sockets: SocketServer
+    room_endpoint: RoomEndpoint
     book: MemberBook
     revocations: PostgresRevocations
     members: PostgresMembers

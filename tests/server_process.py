@@ -88,11 +88,11 @@ class ServerProcess:
             came = self._news.wait_for(lambda: self.logged(event) >= times, READY_TIMEOUT_S)
         assert came, self.last_lines
 
-    def stop(self) -> int:
+    def stop(self, by: signal.Signals = signal.SIGINT) -> int:
         """As Ctrl-C does. The exit status; an ended process gives its own."""
         assert self._process is not None
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(by)
         return self._process.wait(STOP_TIMEOUT_S)
 
     def kill(self) -> None:

@@ -21,6 +21,7 @@ from server.auth import Authority
 from server.sockets.fan_out import FanOut
 from server.sockets.limits import SocketLimits
 from server.sockets.listener import SocketServer, serve_sockets
+from server.sockets.room_endpoint import RoomEndpoint
 
 SECRET_VARIABLE: Final = "TIPROOM_TOKEN_SECRET"
 ROOM_ID: Final = "room-1"
@@ -128,6 +129,15 @@ class OpenDoor:
 async def main() -> None:
     fan_out = FanOut()
     door = OpenDoor(fan_out)
+    endpoint = RoomEndpoint(
+        limits=_LIMITS,
+        origins=frozenset(),
+        authority=Authority(os.environ[SECRET_VARIABLE].encode()),
+        rooms=door,
+        members=door,
+        delivery=fan_out,
+        mail=door,
+    )
     async with trio.open_nursery() as nursery:
         server: SocketServer = await nursery.start(
             partial(
@@ -135,12 +145,8 @@ async def main() -> None:
                 host="127.0.0.1",
                 port=0,
                 limits=_LIMITS,
-                origins=frozenset(),
-                authority=Authority(os.environ[SECRET_VARIABLE].encode()),
-                rooms=door,
-                members=door,
                 delivery=fan_out,
-                mail=door,
+                endpoint=endpoint,
             )
         )
         nursery.start_soon(door.run)

@@ -1,7 +1,9 @@
 """Prometheus metrics, read from the parts' own statistics when they are scraped."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import trio
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -28,23 +30,35 @@ class Metrics(Collector):
         services = self._services
         sockets = services.fan_out.statistics()
         yield _gauge("sockets", "Sessions connected", sockets.sessions)
+        port, endpoint = services.sockets, services.room_endpoint
+        yield _gauge("connections", "Connections open, sessions among them", port.connections)
+        yield _labelled(
+            "connections_refused", "Connections answered with 503", ["limit"], port.refused
+        )
+        admission = endpoint.admission
+        yield _gauge("joins_under_way", "Members being let in", admission.joining)
+        yield _gauge("joins_waiting", "Members waiting to be let in", admission.waiting)
+        yield _counter("joins_admitted", "Turns given to join", admission.admitted)
+        refused = {"queue_full": admission.queue_full, "waited": admission.waited_too_long}
+        yield _labelled("joins_refused", "Joins told to come back", ["reason"], refused)
+        yield _labelled(
+            "frames_refused",
+            "Frames refused by rate, by verb and by whose limit it was",
+            ["verb", "limit"],
+            endpoint.frames_refused,
+        )
         yield _gauge("outbox_bytes", "Waiting in all outboxes", sockets.backlog_bytes)
         yield _counter("frames_sent", "Frames given to outboxes", sockets.frames_sent)
         yield _counter("bytes_sent", "Bytes given to outboxes", sockets.bytes_sent)
-        left_out = CounterMetricFamily(
-            "tiproom_frames_left_out",
+        yield _labelled(
+            "frames_left_out",
             "Frames that never left for a member who was too slow, by delivery class",
-            labels=["class"],
+            ["class"],
+            sockets.left_out,
         )
-        for delivery_class, count in sockets.left_out.items():
-            left_out.add_metric([delivery_class], count)
-        yield left_out
-        closes = CounterMetricFamily(
-            "tiproom_closes", "Sessions ended, by close code", labels=["code"]
-        )
-        for code, count in sockets.closes.items():
-            closes.add_metric([str(code)], count)
-        yield closes
+        yield _labelled("closes", "Sessions ended, by close code", ["code"], sockets.closes)
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        yield _gauge("tasks", "Tasks of the server, a few for each connection", tasks)
         rooms = list(services.rooms)
         yield _gauge("rooms", "Rooms awake", len(rooms))
         waiting = [room.mailbox.statistics() for room in rooms]
@@ -62,12 +76,8 @@ class Metrics(Collector):
         yield _counter("ledger_batches", "Commits with settlements", ledger.batches)
         yield _counter("tips_settled", "Tips settled for the first time", ledger.settled)
         webhooks = services.dispatcher.statistics()
-        attempts = CounterMetricFamily(
-            "tiproom_webhook_attempts", "Webhook requests, by outcome", labels=["outcome"]
-        )
-        attempts.add_metric(["delivered"], webhooks.delivered)
-        attempts.add_metric(["failed"], webhooks.failed)
-        yield attempts
+        attempts = {"delivered": webhooks.delivered, "failed": webhooks.failed}
+        yield _labelled("webhook_attempts", "Webhook requests, by outcome", ["outcome"], attempts)
         yield _counter("webhook_dead_letters", "Deliveries given up", webhooks.dead)
         yield _gauge("webhooks", "Active webhooks", webhooks.endpoints)
         yield _gauge("webhooks_behind", "Webhooks with events to get", webhooks.behind)
@@ -81,6 +91,17 @@ class Metrics(Collector):
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"tiproom_{name}", text, value=value)
+
+
+def _labelled(
+    name: str, text: str, labels: list[str], counts: Mapping[Any, int]
+) -> CounterMetricFamily:
+    """A key of `counts` is the label's value, or a tuple of the labels' values."""
+    family = CounterMetricFamily(f"tiproom_{name}", text, labels=labels)
+    for key, count in counts.items():
+        values = key if isinstance(key, tuple) else (key,)
+        family.add_metric([str(value) for value in values], count)
+    return family
 
 
 def _counter(name: str, text: str, value: float) -> CounterMetricFamily:

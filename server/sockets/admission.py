@@ -11,10 +11,16 @@ from protocol.errors import ErrorCode, Refused
 
 
 class AdmissionStatistics(msgspec.Struct, frozen=True, rename="camel"):
+    """`joining` and `waiting` are now; the others since start."""
+
     joining: int
     waiting: int
-    refused: int
-    """Since start."""
+    admitted: int
+    """Given a turn."""
+    queue_full: int
+    """Refused: as many waited as may wait."""
+    waited_too_long: int
+    """Refused: no turn in time."""
 
 
 class Admission:
@@ -24,19 +30,23 @@ class Admission:
         self._turns = trio.CapacityLimiter(at_once)
         self._waiting_max = waiting_max
         self._wait_s = wait_s
-        self._refused = 0
+        self._admitted = 0
+        self._queue_full = 0
+        self._waited_too_long = 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """As long as the block. Raises Refused with SERVER_BUSY."""
+        if self._turns.statistics().tasks_waiting >= self._waiting_max:
+            self._queue_full += 1
+            raise Refused(ErrorCode.SERVER_BUSY)
         borrower = object()  # a task may have had a turn before
         with trio.move_on_after(self._wait_s) as waiting:
-            if self._turns.statistics().tasks_waiting >= self._waiting_max:
-                waiting.cancel()
             await self._turns.acquire_on_behalf_of(borrower)
         if waiting.cancelled_caught:
-            self._refused += 1
+            self._waited_too_long += 1
             raise Refused(ErrorCode.SERVER_BUSY)
+        self._admitted += 1
         try:
             yield
         finally:
@@ -44,4 +54,10 @@ class Admission:
 
     def statistics(self) -> AdmissionStatistics:
         now = self._turns.statistics()
-        return AdmissionStatistics(now.borrowed_tokens, now.tasks_waiting, self._refused)
+        return AdmissionStatistics(
+            joining=now.borrowed_tokens,
+            waiting=now.tasks_waiting,
+            admitted=self._admitted,
+            queue_full=self._queue_full,
+            waited_too_long=self._waited_too_long,
+        )

@@ -71,7 +71,7 @@ class Audience:
         if events:
             for codec, outboxes in self._outboxes.items():
                 frames = [
-                    (delivery_of(event), message_frame(codec, codec.encode(event)))
+                    (delivery_of(event), message_frame(codec.encode(event), codec.binary))
                     for event in events
                 ]
                 joined = b"".join([data for _, data in frames])

@@ -1,9 +1,11 @@
-"""One accepted socket: its outbox, its deadline, and how it closes."""
+"""One accepted socket: its outbox, its deadline, and how it closes. Where a crowd must not come
+back in one moment, the close frame says to each member when."""
 
 import math
 import socket
 import struct
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -13,6 +15,7 @@ from protocol.codec import Codec
 from protocol.delivery import DeliveryClass
 from protocol.errors import CLOSES, CloseCode
 from protocol.frames import Gap, ServerFrame
+from protocol.reconnect import close_reason
 from server.sockets.framing import close_frame, message_frame
 from server.sockets.limits import SocketLimits
 from server.sockets.outbox import Outbox
@@ -32,14 +35,17 @@ class Connection:
 
     __slots__ = (
         "_close_by_s",
+        "_come_back_in_s",
         "_deadline_code",
         "_limits",
         "_nursery",
         "_patience",
         "_sock",
+        "address",
         "close_code",
         "codec",
         "last_heard_s",
+        "opened",
         "outbox",
         "session_id",
         "stream",
@@ -51,20 +57,28 @@ class Connection:
         sock: socket.socket,
         limits: SocketLimits,
         left_out: Counter[DeliveryClass],
+        address: str,
+        come_back_in_s: Callable[[CloseCode], float | None],
     ) -> None:
-        """`sock`: connected and non-blocking; owned from now on. `left_out`: see Outbox."""
+        """`sock`: connected and non-blocking; owned from now on. `left_out`: see Outbox.
+        `address`: who counts as one. `come_back_in_s` is asked once, when it closes: seconds, or
+        None where none are needed."""
         self.session_id = session_id
+        self.address = address
         self.outbox = Outbox(
             sock, limits.outbox_bytes_max, limits.sampled_bytes_max, self, left_out
         )
         self.stream = OutboxStream(sock, self.outbox, self._heard)
-        self.codec: Codec | None = None
+        self.opened = False
         """Set by the handshake; before it nothing of ours may be sent."""
+        self.codec: Codec | None = None
+        """Of the frames that are sent on it."""
         self.last_heard_s = trio.current_time()
         self.close_code: int | None = None
         """Why it closes; None while it does not."""
         self._sock = sock
         self._limits = limits
+        self._come_back_in_s = come_back_in_s
         self._nursery: trio.Nursery | None = None
         self._deadline_code: CloseCode | None = None
         self._patience: trio.CancelScope | None = None
@@ -96,8 +110,8 @@ class Connection:
         if self.close_code is not None:
             return
         self.close_code = code
-        if self.codec is not None:
-            self.outbox.finish(close_frame(code, _reason(code)))
+        if self.opened:
+            self.outbox.finish(close_frame(code, self._reason(code)))
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
 
@@ -172,7 +186,13 @@ class Connection:
 
     def _framed(self, frame: ServerFrame) -> bytes:
         assert self.codec is not None, "sent before the handshake was done"
-        return message_frame(self.codec, self.codec.encode(frame))
+        return message_frame(self.codec.encode(frame), self.codec.binary)
+
+    def _reason(self, code: int) -> str:
+        if code in CLOSES:
+            ours = CloseCode(code)
+            return close_reason(ours, self._come_back_in_s(ours))
+        return _STANDARD_REASONS.get(code, "")
 
     def _heard(self) -> None:
         self.last_heard_s = trio.current_time()
@@ -183,9 +203,3 @@ _OURS_TO_TELL: Final = frozenset({PROTOCOL_ERROR, 1003, 1007})
 sent; it drops the stream without telling the peer why."""
 
 _STANDARD_REASONS: Final = {INTERNAL_ERROR: "internal error", PROTOCOL_ERROR: "protocol error"}
-
-
-def _reason(code: int) -> str:
-    if code in _STANDARD_REASONS:
-        return _STANDARD_REASONS[code]
-    return CLOSES[CloseCode(code)].text if code in CLOSES else ""

@@ -120,7 +120,7 @@ class FanOut:
             outbox.flush()
         rooms_due, self._rooms_due = self._rooms_due, {}
         for audience in rooms_due:
-            if not audience.unwritten:
+            if audience not in self._begun:  # else it leaves behind what is being written
                 self._write_portion(audience)
 
     def close(self, session_id: SessionId, code: CloseCode) -> None:
@@ -187,7 +187,7 @@ class FanOut:
         """A stop is one frame that goes to a thousand members: encoded once."""
         last_frame, last_codec, data = self._last_encoded
         if last_frame is not frame or last_codec is not codec:
-            data = message_frame(codec, codec.encode(frame))
+            data = message_frame(codec.encode(frame), codec.binary)
             self._last_encoded = (frame, codec, data)
         return data
 

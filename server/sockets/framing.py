@@ -5,8 +5,6 @@ from typing import Final
 
 from wsproto.frame_protocol import FrameProtocol
 
-from protocol.codec import Codec
-
 _FRAMES: Final = FrameProtocol(client=False, extensions=[])
 """Shared: whole messages leave no state behind, and no extension is ever negotiated."""
 
@@ -19,11 +17,11 @@ _CLOSE_FIRST_BYTE: Final = 0x88
 """FIN and opcode 8; a control frame is never fragmented."""
 
 
-def message_frame(codec: Codec, payload: bytes) -> bytes:
-    """One whole message, ready for a socket: binary or text, as the codec's messages are. Its
-    header is written here (RFC 6455, 5.2): a command to each of a thousand members is framed a
-    thousand times, and wsproto builds objects for each."""
-    first, size = _BINARY if codec.binary else _TEXT, len(payload)
+def message_frame(payload: bytes, binary: bool) -> bytes:
+    """One whole message, ready for a socket: binary, or text in UTF-8. Its header is written here
+    (RFC 6455, 5.2): a command to each of a thousand members is framed a thousand times, and
+    wsproto builds objects for each."""
+    first, size = _BINARY if binary else _TEXT, len(payload)
     if size < 126:
         return b"%c%c%b" % (first, size, payload)
     if size < 1 << 16:

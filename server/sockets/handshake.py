@@ -1,19 +1,16 @@
-"""The HTTP upgrade: `/rooms/{roomId}`, an allowed Origin, one of our subprotocols."""
+"""The HTTP upgrade. Who is let in is the endpoint's to judge."""
 
-from collections.abc import Iterable
+import binascii
+import math
+from collections.abc import Callable, Iterable
 from typing import Final
-from urllib.parse import unquote
 
 import msgspec
 import trio
-from trio_websocket import WebSocketConnection, wrap_server_stream
+from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
 
-from protocol.codec import CODECS, Codec
-from protocol.tip_activated import Id
 from server.sockets.connection import Connection
 from server.sockets.limits import SocketLimits
-
-_PATH_PREFIX: Final = "/rooms/"
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -23,16 +20,20 @@ class Rejection(msgspec.Struct, frozen=True):
     text: str
 
 
-class Admission(msgspec.Struct, frozen=True):
-    room_id: str
-    codec: Codec
+class Acceptance(msgspec.Struct, frozen=True):
+    """Of an upgrade; `subprotocol`: one of those that were offered, or None."""
+
+    subprotocol: str | None
+
+
+Judge = Callable[[WebSocketRequest], Acceptance | Rejection]
 
 
 async def shake_hands(
-    connection: Connection, nursery: trio.Nursery, limits: SocketLimits, origins: frozenset[str]
-) -> tuple[WebSocketConnection, str] | None:
-    """The open WebSocket and its room id; None when the upgrade was refused and answered.
-    trio-websocket's reader goes on in `nursery`."""
+    connection: Connection, nursery: trio.Nursery, limits: SocketLimits, judge: Judge
+) -> WebSocketConnection | None:
+    """The open WebSocket; None when the upgrade was refused and answered. trio-websocket's reader
+    goes on in `nursery`."""
     connection.close_at(trio.current_time() + limits.handshake_timeout_s, None)
     connection.stream.on_end = nursery.cancel_scope.cancel
     request = await wrap_server_stream(
@@ -42,44 +43,36 @@ async def shake_hands(
         receive_buffer_size=limits.receive_bytes,
     )
     connection.stream.on_end = None
-    match judge(request.path, request.headers, request.proposed_subprotocols, origins):
+    flaw = "wait for the answer" if connection.stream.early else flaw_of(request.headers)
+    match judge(request) if flaw is None else Rejection(400, flaw):
         case Rejection(status, text):
             headers = [(b"Content-Type", b"text/plain")]
             await request.reject(status, extra_headers=headers, body=text.encode())
             return None
-        case Admission(room_id, codec):
+        case Acceptance(subprotocol):
             connection.stream.begin_frames(limits.message_bytes_max)
-            socket = await request.accept(subprotocol=codec.subprotocol)
-            connection.codec = codec
-            return socket, room_id
+            socket = await request.accept(subprotocol=subprotocol)
+            connection.opened = True
+            connection.close_at(math.inf, None)
+            return socket
 
 
-def judge(
-    target: str,
-    headers: Iterable[tuple[bytes, bytes]],
-    subprotocols: Iterable[str],
-    origins: frozenset[str],
-) -> Admission | Rejection:
-    """`target` may carry a query, which is ignored; header names are in lower case. A request
-    without Origin does not come from a browser, so no foreign page can be behind it."""
-    room_id = _room_id(target)
-    if room_id is None:
-        return Rejection(404, "no such path")
+def flaw_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """What RFC 6455 (4.2.1, 11.3) forbids and wsproto lets pass; header names are in lower case."""
+    found: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name == b"origin" and value.decode("latin-1") not in origins:
-            return Rejection(403, "origin not allowed")
-    offered = frozenset(subprotocols)
-    codec = next((codec for name, codec in CODECS.items() if name in offered), None)
-    if codec is None:
-        return Rejection(400, f"subprotocol must be one of: {', '.join(CODECS)}")
-    return Admission(room_id, codec)
-
-
-def _room_id(target: str) -> str | None:
-    path, _, _ = target.partition("?")
-    if not path.startswith(_PATH_PREFIX):
-        return None
+        if name in _ONCE and name in found:
+            return f"{_ONCE[name]} given twice"
+        found[name] = value
     try:
-        return msgspec.convert(unquote(path.removeprefix(_PATH_PREFIX)), Id)
-    except msgspec.ValidationError:
-        return None
+        key = binascii.a2b_base64(found.get(b"sec-websocket-key", b""), strict_mode=True)
+    except binascii.Error:
+        key = b""
+    return None if len(key) == _KEY_BYTES else "Sec-WebSocket-Key must be 16 bytes in base64"
+
+
+_ONCE: Final = {
+    b"sec-websocket-key": "Sec-WebSocket-Key",
+    b"sec-websocket-version": "Sec-WebSocket-Version",
+}
+_KEY_BYTES: Final = 16

@@ -83,7 +83,7 @@ class Intake:
         """One frame whose header is complete; where the next one begins, or the data end."""
         first, length = data[at], _length(data, at)
         opcode, end = first & 0x0F, payload_at + length
-        if length > self._bytes_max:
+        if length > self._bytes_max or not _shortest(data[at + 1], length):
             self.foreign = True
             return at
         ends_message = bool(first & _FIN) and opcode < _CLOSE
@@ -138,6 +138,12 @@ def _length(data: bytes, at: int) -> int:
     if code < 126:
         return code
     return int.from_bytes(data[at + 2 : at + (4 if code == 126 else 10)], "big")
+
+
+def _shortest(second: int, length: int) -> bool:
+    """A length must not be written in more bytes than it needs."""
+    code = second & 0x7F
+    return code < 126 or length >= (126 if code == 126 else 1 << 16)
 
 
 def _unmasked(data: bytes, at: int, end: int) -> bytes:

@@ -1,22 +1,41 @@
-"""The task of one connection: handshake, session, close. Nothing that happens in it reaches
+"""The task of one connection: handshake, what is said, close. Nothing that happens in it reaches
 another connection."""
 
 import traceback
+from typing import Final, Protocol
 
 import structlog
 import trio
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 from wsproto.utilities import ProtocolError
 
 from server.sockets.connection import INTERNAL_ERROR, PROTOCOL_ERROR, Connection
-from server.sockets.farewell import MemberConnection
-from server.sockets.handshake import shake_hands
-from server.sockets.session import Session, SessionPorts
+from server.sockets.fan_out import FanOut
+from server.sockets.handshake import Acceptance, Rejection, shake_hands
+from server.sockets.heartbeat import HeartbeatWheel
+from server.sockets.limits import SocketLimits
 
 _log = structlog.get_logger(__name__)
 
+_BAD_REQUEST: Final = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class Endpoint(Protocol):
+    """What a socket port is for: who is let in, and what is said."""
+
+    def judge(self, request: WebSocketRequest) -> Acceptance | Rejection: ...
+
+    async def talk(self, connection: Connection, socket: WebSocketConnection) -> None:
+        """Until our side ends it; raises trio_websocket.ConnectionClosed when the peer does."""
+        ...
+
 
 async def serve_connection(
-    connection: MemberConnection, ports: SessionPorts, origins: frozenset[str]
+    connection: Connection,
+    endpoint: Endpoint,
+    limits: SocketLimits,
+    delivery: FanOut,
+    heartbeats: HeartbeatWheel,
 ) -> None:
     """Returns once the socket is closed. Raises only trio.Cancelled, and then, too, the member
     has been told GOING_AWAY and the socket is closed."""
@@ -27,7 +46,10 @@ async def serve_connection(
                 scope = nursery.cancel_scope
                 connection.attach(nursery)
                 try:
-                    await _converse(connection, nursery, ports, origins)
+                    socket = await shake_hands(connection, nursery, limits, endpoint.judge)
+                    if socket is not None:
+                        heartbeats.add(connection)
+                        await _talk(connection, socket, endpoint)
                 finally:
                     connection.detach()
                 scope.cancel()
@@ -35,23 +57,17 @@ async def serve_connection(
             _explain(connection, group)
     finally:
         connection.settle(scope)
-        ports.heartbeats.remove(connection)
-        ports.delivery.remove(connection)
+        heartbeats.remove(connection)
+        delivery.remove(connection)
         await connection.finish()
 
 
-async def _converse(
-    connection: MemberConnection,
-    nursery: trio.Nursery,
-    ports: SessionPorts,
-    origins: frozenset[str],
-) -> None:
-    opened = await shake_hands(connection, nursery, ports.limits, origins)
-    if opened is not None:
-        socket, room_id = opened
-        ports.delivery.register(connection)
-        ports.heartbeats.add(connection)
-        await Session(connection, socket, room_id, ports).run()
+async def _talk(connection: Connection, socket: WebSocketConnection, endpoint: Endpoint) -> None:
+    try:
+        await endpoint.talk(connection, socket)
+    except ConnectionClosed as closed:
+        # Without a reason the library gave up on what it read.
+        connection.peer_closed(closed.reason.code if closed.reason else PROTOCOL_ERROR)
 
 
 def _explain(connection: Connection, group: BaseExceptionGroup[Exception]) -> None:
@@ -59,6 +75,8 @@ def _explain(connection: Connection, group: BaseExceptionGroup[Exception]) -> No
     ping behind a message that was too long. Anything else is a fault of ours."""
     _, faults = group.split((ProtocolError, UnicodeError))
     if faults is None:
+        if not connection.opened:
+            connection.outbox.finish(_BAD_REQUEST)
         connection.close(PROTOCOL_ERROR)
         return
     # Types and places only: the text of an exception may quote what a member sent.

@@ -9,20 +9,14 @@ from typing import Any, Final
 import structlog
 import trio
 
-from actors.ports import MemberMail, MemberStore, Rooms
 from actors.runtime.moment import Chance
 from protocol.errors import CloseCode
 from protocol.reconnect import come_back_in_s
-from server.auth import Authority
-from server.sockets.admission import Admission
+from server.sockets.connection import Connection
 from server.sockets.fan_out import FanOut
-from server.sockets.farewell import MemberConnection
 from server.sockets.heartbeat import HeartbeatWheel
-from server.sockets.lifetime import serve_connection
+from server.sockets.lifetime import Endpoint, serve_connection
 from server.sockets.limits import SocketLimits
-from server.sockets.member_book import MemberBook
-from server.sockets.session import SessionPorts
-from server.sockets.verb_limits import ADDRESS_FACTOR, USER_FACTOR, Allowances
 
 _log = structlog.get_logger(__name__)
 
@@ -46,15 +40,24 @@ class SocketServer:
     """What `serve_sockets` reports once it listens."""
 
     def __init__(
-        self, listening: list[socket.socket], limits: SocketLimits, chance: Chance
+        self,
+        listening: list[socket.socket],
+        limits: SocketLimits,
+        delivery: FanOut,
+        endpoint: Endpoint,
+        chance: Chance,
     ) -> None:
         self.port: int = listening[0].getsockname()[1]
-        self.refused = 0
-        """Connections answered with 503."""
+        self.refused: Counter[str] = Counter()
+        """Connections answered with 503: because the `server` is full, or has enough of this
+        `address`."""
         self._listening = listening
         self._limits = limits
+        self._delivery = delivery
+        self._endpoint = endpoint
+        self._heartbeats = HeartbeatWheel(limits.heartbeat_s)
         self._chance = chance
-        self._connections: set[MemberConnection] = set()
+        self._connections: set[Connection] = set()
         self._per_address: Counter[str] = Counter()
         self._crowd = 0
         """Who was here when the drain began."""
@@ -74,8 +77,8 @@ class SocketServer:
         dropped. Who has not been told yet is served on. `serve_sockets` then returns."""
         began_s = trio.current_time()
         members = list(self._connections)
-        _log.info("drain_began", members=len(members))
         self._accepting.cancel()
+        _log.info("drain_began", members=len(members), timeout_s=timeout_s)
         self._crowd = len(members)
         for connection in members:
             connection.hurry(began_s + timeout_s)
@@ -84,25 +87,24 @@ class SocketServer:
         for first in range(0, len(members), batch):
             for connection in members[first : first + batch]:
                 connection.close(CloseCode.GOING_AWAY)
+            _log.info("drain_told", told=min(first + batch, len(members)), members=len(members))
             if first + batch < len(members):
                 await trio.sleep(pause_s)
         self._serving.cancel()
         await self._ended.wait()
         took_s = round(trio.current_time() - began_s, 3)
-        _log.info("drain_ended", members=len(members), took_s=took_s)
+        _log.info("drain_members_gone", members=len(members), took_s=took_s)
 
-    async def _serve(self, ports: SessionPorts, origins: frozenset[str]) -> None:
+    async def _serve(self) -> None:
         try:
             with self._serving:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(ports.heartbeats.turn)
-                    nursery.start_soon(ports.delivery.run)
+                    nursery.start_soon(self._heartbeats.turn)
+                    nursery.start_soon(self._delivery.run)
                     with self._accepting:
                         async with trio.open_nursery() as accepting:
                             for listening in self._listening:
-                                accepting.start_soon(
-                                    self._accept, listening, nursery, ports, origins
-                                )
+                                accepting.start_soon(self._accept, listening, nursery)
                     self._stop_listening()
         finally:
             self._stop_listening()
@@ -114,13 +116,7 @@ class SocketServer:
                 trio.lowlevel.notify_closing(listening)
                 listening.close()
 
-    async def _accept(
-        self,
-        listening: socket.socket,
-        nursery: trio.Nursery,
-        ports: SessionPorts,
-        origins: frozenset[str],
-    ) -> None:
+    async def _accept(self, listening: socket.socket, nursery: trio.Nursery) -> None:
         while True:
             await trio.lowlevel.wait_readable(listening)
             for _ in range(self._limits.accepts_per_turn_max):
@@ -135,53 +131,46 @@ class SocketServer:
                     _log.warning("accept_failed", errno=error.errno, connections=self.connections)
                     await trio.sleep(ACCEPT_BACKOFF_S)
                     break
-                self._welcome(sock, _address_key(address), nursery, ports, origins)
+                self._welcome(sock, _address_key(address), nursery)
 
-    def _welcome(
-        self,
-        sock: socket.socket,
-        address: str,
-        nursery: trio.Nursery,
-        ports: SessionPorts,
-        origins: frozenset[str],
-    ) -> None:
+    def _welcome(self, sock: socket.socket, address: str, nursery: trio.Nursery) -> None:
         sock.setblocking(False)
-        if self._full(address):
-            self.refused += 1
+        if (full := self._full(address)) is not None:
+            self.refused[full] += 1
             self._refuse(sock, nursery)
             return
         _tune(sock, self._limits)
-        delivery = ports.delivery
-        connection = MemberConnection(
-            delivery.next_session_id(),
+        connection = Connection(
+            self._delivery.next_session_id(),
             sock,
             self._limits,
-            delivery.left_out,
+            self._delivery.left_out,
             address,
             self._come_back_in_s,
         )
         self._connections.add(connection)
         self._per_address[address] += 1
-        nursery.start_soon(self._serve_one, connection, ports, origins)
+        nursery.start_soon(self._serve_one, connection)
 
     def _come_back_in_s(self, code: CloseCode) -> float | None:
         """Not all members are of the room that closes, but all may be closed by now."""
         members = max(self._crowd, len(self._connections))
         return come_back_in_s(code, members, self._chance.draw())
 
-    def _full(self, address: str) -> bool:
+    def _full(self, address: str) -> str | None:
         if len(self._connections) >= self._limits.connections_max:
-            return True
+            return "server"
         if address in self._limits.addresses_unlimited:
-            return False
-        return self._per_address[address] >= self._limits.connections_per_address_max
+            return None
+        full = self._per_address[address] >= self._limits.connections_per_address_max
+        return "address" if full else None
 
-    async def _serve_one(
-        self, connection: MemberConnection, ports: SessionPorts, origins: frozenset[str]
-    ) -> None:
+    async def _serve_one(self, connection: Connection) -> None:
         address = connection.address
         try:
-            await serve_connection(connection, ports, origins)
+            await serve_connection(
+                connection, self._endpoint, self._limits, self._delivery, self._heartbeats
+            )
         finally:
             self._connections.discard(connection)
             self._per_address[address] -= 1
@@ -224,39 +213,20 @@ async def serve_sockets(
     host: str,
     port: int,
     limits: SocketLimits,
-    origins: frozenset[str],
-    authority: Authority,
-    rooms: Rooms,
-    members: MemberStore,
     delivery: FanOut,
-    mail: MemberMail,
-    book: MemberBook | None = None,
+    endpoint: Endpoint,
     chance: Chance | None = None,
     task_status: trio.TaskStatus[SocketServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until drained or cancelled; both tell every member GOING_AWAY. `port` 0: any free
-    one, reported as `SocketServer.port`. `origins`: as browsers send them, `https://example.org`.
-
-    `book`: where the connections of a user are found, for who has to close them.
+    one, reported as `SocketServer.port`.
 
     Raises OSError when the address cannot be had.
     """
-    ports = SessionPorts(
-        limits=limits,
-        authority=authority,
-        rooms=rooms,
-        members=members,
-        delivery=delivery,
-        heartbeats=HeartbeatWheel(limits.heartbeat_s),
-        book=MemberBook() if book is None else book,
-        admission=Admission(limits.joins_at_once_max, limits.joins_waiting_max, limits.join_wait_s),
-        user_allowances=Allowances(USER_FACTOR),
-        address_allowances=Allowances(ADDRESS_FACTOR),
-        mail=mail,
-    )
-    server = SocketServer(await _listen(host, port), limits, chance or Chance())
+    listening = await _listen(host, port)
+    server = SocketServer(listening, limits, delivery, endpoint, chance or Chance())
     task_status.started(server)
-    await server._serve(ports, origins)
+    await server._serve()
 
 
 async def _listen(host: str, port: int) -> list[socket.socket]:

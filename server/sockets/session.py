@@ -3,13 +3,14 @@
 CONNECTING -> JOINED -> gone. It checks, counts and passes on; what a frame means is the room's.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
 import msgspec
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection
+from trio_websocket import WebSocketConnection
 
 from actors.ports import (
     Arrival,
@@ -53,10 +54,8 @@ from protocol.gating import Preferences
 from protocol.tip_activated import LovenseMode
 from server.auth import Authority, Identity, Role
 from server.sockets.admission import Admission
-from server.sockets.connection import PROTOCOL_ERROR
+from server.sockets.connection import Connection
 from server.sockets.fan_out import FanOut
-from server.sockets.farewell import MemberConnection
-from server.sockets.heartbeat import HeartbeatWheel
 from server.sockets.limits import SocketLimits
 from server.sockets.member_book import MemberBook
 from server.sockets.rate_limit import FloodGate, TokenBucket
@@ -64,6 +63,10 @@ from server.sockets.verb_limits import Allowances, VerbLimits
 
 STOPS_PER_S: Final = 5.0
 STOPS_BURST: Final = 10
+
+FrameRefusals = Counter[tuple[str, str]]
+"""By verb (`unreadable` for what is no frame), and by whose limit it was: `connection`, `user`,
+`address`, or `frames`, of all frames of one connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +78,12 @@ class SessionPorts:
     rooms: Rooms
     members: MemberStore
     delivery: FanOut
-    heartbeats: HeartbeatWheel
     book: MemberBook
     admission: Admission
     user_allowances: Allowances
     address_allowances: Allowances
     mail: MemberMail
+    refusals: FrameRefusals
 
 
 class _Ended(Exception):
@@ -129,7 +132,7 @@ class Session:
 
     def __init__(
         self,
-        connection: MemberConnection,
+        connection: Connection,
         socket: WebSocketConnection,
         room_id: str,
         ports: SessionPorts,
@@ -157,13 +160,11 @@ class Session:
         self._verbs: VerbLimits
 
     async def run(self) -> None:
-        """Until the peer or the server ends it; the connection then knows why. A room that was
-        told of a Join is always told of the Leave."""
+        """Until the server ends it, and the connection knows why; raises
+        trio_websocket.ConnectionClosed when the peer does. A room that was told of a Join is
+        always told of the Leave."""
         try:
             await self._talk()
-        except ConnectionClosed as closed:
-            # Without a reason the library gave up on what it read.
-            self._connection.peer_closed(closed.reason.code if closed.reason else PROTOCOL_ERROR)
         except _Ended as ended:
             self._connection.close(ended.code)
         finally:
@@ -187,10 +188,10 @@ class Session:
         now_s = trio.current_time()
         frame, refusal = self._decode(message)
         # Stop overtakes every limit but its own, which keeps stops from being a way to flood.
-        bucket = self._stops if isinstance(frame, StopToys) else self._bucket
-        wait_s = bucket.take(now_s)
+        is_stop = isinstance(frame, StopToys)
+        wait_s = (self._stops if is_stop else self._bucket).take(now_s)
         if wait_s > 0:
-            self._count_refusal(now_s)
+            self._count_refusal(frame, "connection" if is_stop else "frames", now_s)
             limited = Refusal(ErrorCode.RATE_LIMITED, retry_after_s=wait_s)
             self._answer_error(self._codec.ref_of(message), limited)
             return None
@@ -334,7 +335,7 @@ class Session:
         now_s = trio.current_time()
         wait_s, scope = self._verbs.take(type(frame), now_s)
         if wait_s > 0:
-            self._count_refusal(now_s)
+            self._count_refusal(frame, scope, now_s)
             detail = f"Too many of these from this {scope}; wait and try again."
             raise Refused(ErrorCode.RATE_LIMITED, None, detail, wait_s)
         match frame:
@@ -417,7 +418,9 @@ class Session:
         )
         self._connection.send(answer)
 
-    def _count_refusal(self, now_s: float) -> None:
+    def _count_refusal(self, frame: ClientFrame | None, limit: str, now_s: float) -> None:
+        verb = "unreadable" if frame is None else str(type(frame).__struct_config__.tag)
+        self._ports.refusals[verb, limit] += 1
         if self._flood.refused(now_s):
             raise _Ended(CloseCode.FLOOD)
 

@@ -33,6 +33,7 @@ class OutboxStream(trio.abc.Stream):
         "_request_ends",
         "_session",
         "_sock",
+        "early",
         "on_end",
     )
 
@@ -46,6 +47,9 @@ class OutboxStream(trio.abc.Stream):
         """Of the library's read, while hands are shaken."""
         self._request_ends = False
         """What came last ends where the request ends, so that frames come next."""
+        self.early = False
+        """Something followed the request before it was answered (RFC 6455, 4.1: the client must
+        wait). trio-websocket loses it, and with it where frames begin."""
         self._intake: Intake | None = None
         self._reader: trio.lowlevel.Task | None = None
         """The library's, while it waits for what the session passes on."""
@@ -138,8 +142,10 @@ class OutboxStream(trio.abc.Stream):
         return self._received(await self._receive(max_bytes))
 
     def _received(self, data: bytes) -> bytes:
-        self._request_ends = data.find(_HEADERS_END) == len(data) - len(_HEADERS_END)
         if data:
+            _, end, more = data.partition(_HEADERS_END)
+            self.early = self.early or self._request_ends or bool(more)
+            self._request_ends = bool(end) and not more
             self._heard()
         else:
             self._ended()
@@ -177,9 +183,14 @@ class OutboxStream(trio.abc.Stream):
             raise trio.ClosedResourceError
         if is_close_frame(data):
             self._outbox.finish(bytes(data))
+            self._ended()
         else:
             self._outbox.send(bytes(data))
-        await self._outbox.flushed()
+        try:
+            await self._outbox.flushed()
+        except trio.BrokenResourceError:
+            self._ended()
+            raise
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._outbox.flushed()
@@ -190,6 +201,7 @@ class OutboxStream(trio.abc.Stream):
         await trio.lowlevel.checkpoint()
 
     def _ended(self) -> None:
+        """The library's reader reads no more frames, and ends: the session must not wait for it."""
         if self.on_end is not None:
             self.on_end()
         if self._intake is not None:

@@ -1,6 +1,7 @@
 """Stopping and starting again: members are told, and what was there is there again."""
 
 import re
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +71,8 @@ def test_ctrl_c_tells_members_and_a_second_start_finds_everything(data_dir: Path
 def test_a_restart_under_load_loses_nothing_that_was_acknowledged(
     data_dir: Path, empty_database_dsn: str
 ) -> None:
-    """Viewers tip as fast as they are answered; each is told to come back, and does."""
+    """Viewers tip as fast as they are answered; each is told to come back, and does. The log says
+    how far the drain is."""
     acknowledged: list[str] = []
     came_back: list[str] = []
     going, restarted = threading.Event(), threading.Event()
@@ -93,18 +95,26 @@ def test_a_restart_under_load_loses_nothing_that_was_acknowledged(
             came_back.append(name)
 
     names = ["alex", "jo", "kim"]
-    with running_site(data_dir, DATABASE_URL=empty_database_dsn) as site:
+    settings = {"DATABASE_URL": empty_database_dsn, "TIPROOM_SOCKETS__DRAIN_BATCH": "1"}
+    with running_site(data_dir, **settings) as site:
         with ThreadPoolExecutor(len(names)) as pool:
             work = [pool.submit(tip_until_told_to_come_back, site, name) for name in names]
             assert going.wait(10)
-            assert site.server.stop() == 0
+            assert site.server.stop(signal.SIGTERM) == 0
             site.server.restart()
             restarted.set()
             for each in work:
                 each.result(30)
         assert [line for line in site.server.log if line.get("level") == "error"] == []
-        events = [line["event"] for line in site.server.log]
-        assert events.index("drain_began") < events.index("drain_ended")
+        drain = [line for line in site.server.log if line["event"].startswith("drain_")]
+        assert [line["event"] for line in drain] == [
+            "drain_began",
+            *["drain_told"] * len(names),
+            "drain_members_gone",
+            "drain_work_finished",
+            "drain_ended",
+        ]
+        assert [line["told"] for line in drain if "told" in line] == [1, 2, 3]
         rows = query(empty_database_dsn, "SELECT source_ref FROM transfers")
         assert set(acknowledged) <= {row["source_ref"] for row in rows}
         assert sorted(came_back) == names

@@ -38,6 +38,7 @@ from server.sockets.fan_out import FanOut
 from server.sockets.limits import SocketLimits
 from server.sockets.listener import SocketServer, serve_sockets
 from server.sockets.member_book import MemberBook
+from server.sockets.room_endpoint import RoomEndpoint
 
 ROOM = "room-1"
 ORIGIN = "https://rooms.example"
@@ -201,12 +202,14 @@ class House:
     def __init__(
         self,
         server: SocketServer,
+        endpoint: RoomEndpoint,
         delivery: FanOut,
         rooms: OneRoom,
         authority: Authority,
         book: MemberBook,
     ) -> None:
         self.server = server
+        self.endpoint = endpoint
         self.port = server.port
         self.delivery = delivery
         self.rooms = rooms
@@ -333,11 +336,9 @@ def start_house(nursery: trio.Nursery) -> StartHouse:
         rooms = OneRoom(delivery)
         book = MemberBook()
         authority = Authority(SECRET, leeway_s)
-        serve = partial(
-            serve_sockets,
-            host="127.0.0.1",
-            port=0,
-            limits=SocketLimits(**{"close_timeout_s": 1.0, **limits}),
+        bounds = SocketLimits(**{"close_timeout_s": 1.0, **limits})
+        endpoint = RoomEndpoint(
+            limits=bounds,
             origins=frozenset({ORIGIN}),
             authority=authority,
             rooms=rooms,
@@ -346,8 +347,16 @@ def start_house(nursery: trio.Nursery) -> StartHouse:
             book=book,
             mail=rooms,
         )
+        serve = partial(
+            serve_sockets,
+            host="127.0.0.1",
+            port=0,
+            limits=bounds,
+            delivery=delivery,
+            endpoint=endpoint,
+        )
         nursery.start_soon(_hang_is_a_failure)
-        return House(await nursery.start(serve), delivery, rooms, authority, book)
+        return House(await nursery.start(serve), endpoint, delivery, rooms, authority, book)
 
     return start
 

@@ -39,7 +39,7 @@ def members() -> Iterator[list[Member]]:
 
 
 def framed(offset: int, codec: Codec = CODECS[MSGPACK]) -> bytes:
-    return message_frame(codec, codec.encode(notice(offset)))
+    return message_frame(codec.encode(notice(offset)), codec.binary)
 
 
 def test_portions_reach_everyone_in_order(members: list[Member]) -> None:

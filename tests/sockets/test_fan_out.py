@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, contextmanager
 
 import msgspec
 import pytest
+import structlog.testing
 import trio
 import trio.testing
 from trio_websocket import ConnectionClosed
@@ -16,6 +17,7 @@ from websockets.typing import Subprotocol
 from protocol.codec import CODECS, JSON, MSGPACK
 from protocol.errors import CloseCode
 from protocol.frames import Connect, Ok, PresenceChanged, Snapshot, Tip, ToysStopped
+from tests.conformance.wire import frames_of
 from tests.sockets.conftest import (
     ROOM,
     Client,
@@ -27,23 +29,6 @@ from tests.sockets.conftest import (
     rest_of,
     upgrade,
 )
-
-
-def server_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(opcode, payload) of each frame; fails on a torn or masked one."""
-    position = 0
-    while position < len(data):
-        first, length = data[position], data[position + 1]
-        assert first & 0xF0 == 0x80
-        position += 2
-        if length >= 126:
-            size = 2 if length == 126 else 8
-            assert length <= 127
-            length = int.from_bytes(data[position : position + size], "big")
-            position += size
-        assert position + length <= len(data), "torn frame"
-        yield first & 0x0F, data[position : position + length]
-        position += length
 
 
 async def test_a_broadcast_reaches_every_member_in_the_own_encoding(house: House) -> None:
@@ -111,7 +96,7 @@ async def test_a_slow_member_is_closed_and_the_others_get_everything(
             sent += 1
         house.broadcast(notice(sent))
         assert await quick.hear() == notice(sent)
-        frames = list(server_frames(await rest_of(slow_stream)))
+        frames = list(frames_of(await rest_of(slow_stream)))
     assert {opcode for opcode, _ in frames[:-1]} == {1}
     events = [CODECS[JSON].decode_server(payload.decode()) for _, payload in frames[:-1]]
     assert events == [notice(n) for n in range(len(events))]
@@ -148,7 +133,7 @@ async def test_a_slow_member_who_catches_up_misses_nothing(house: House) -> None
                 got += await stream.receive_some(100_000)
         house.delivery.close(connection.session_id, CloseCode.KICKED)
         got += await rest_of(stream)
-    frames = [payload for opcode, payload in server_frames(got) if opcode == 1]
+    frames = [payload for opcode, payload in frames_of(got) if opcode == 1]
     events = [CODECS[JSON].decode_server(payload.decode()) for payload in frames]
     assert events == [notice(n) for n in range(sent)]
 
@@ -174,7 +159,7 @@ async def test_pongs_do_not_corrupt_broadcasts(house: House) -> None:
             await house.room.until(lambda: len(house.room.told) == 1)
             [connection] = house.delivery
             house.delivery.close(connection.session_id, CloseCode.KICKED)
-    frames = list(server_frames(bytes(got)))
+    frames = list(frames_of(bytes(got)))
     assert [payload for opcode, payload in frames if opcode == 10] == [
         str(number).encode() for number in range(pings)
     ]
@@ -234,7 +219,7 @@ async def test_a_silent_member_is_closed_and_one_that_answers_pings_stays(
     house = await start_house(heartbeat_s=0.25)
     async with house.member() as living, await house.raw_member() as silent:
         with trio.fail_after(10):
-            frames = list(server_frames(await rest_of(silent)))
+            frames = list(frames_of(await rest_of(silent)))
             opcodes = [opcode for opcode, _ in frames]
             assert opcodes[:-1] == [9] * (len(opcodes) - 1)
             assert len(opcodes) >= 2
@@ -300,13 +285,21 @@ async def test_a_drain_tells_members_in_batches_and_serves_those_not_yet_told(
 
     async with AsyncExitStack() as stack:
         members = [await stack.enter_async_context(house.member(f"v-{n}")) for n in range(4)]
-        with trio.fail_after(3):  # four batches, 0.2 s apart
+        with trio.fail_after(3), structlog.testing.capture_logs() as logs:
+            # Four batches, 0.2 s apart.
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(house.server.drain, 8.0)
                 for number, member in enumerate(members):
                     nursery.start_soon(stay, member, number)
     assert codes == [CloseCode.GOING_AWAY] * 4
     assert served, "after the first was told"
+    assert [line["event"] for line in logs] == [
+        "drain_began",
+        *["drain_told"] * 4,
+        "drain_members_gone",
+    ]
+    assert [line["told"] for line in logs if "told" in line] == [1, 2, 3, 4]
+    assert {line["members"] for line in logs} == {4}
     assert house.server.connections == 0
     with pytest.raises(OSError, match="all attempts to connect"):
         await trio.open_tcp_stream("127.0.0.1", house.port)
@@ -344,7 +337,7 @@ async def test_what_a_turn_says_to_a_member_is_one_write(house: House) -> None:
         [connection] = house.delivery
         house.delivery.send(connection.session_id, Ok(7))
         house.broadcast(notice(1), presence(2), notice(3))
-        frames = server_frames(await stream.receive_some(65536))
+        frames = frames_of(await stream.receive_some(65536))
         heard = [CODECS[JSON].decode_server(payload.decode()) for _, payload in frames]
     assert heard == [Ok(7), notice(1), presence(2), notice(3)]
 
@@ -360,9 +353,19 @@ async def test_events_that_come_while_others_are_written_leave_together(
             sizes = []
             while sum(sizes) < 3:
                 got = await stream.receive_some(65536)
-                sizes.append(len(list(server_frames(got))))
+                sizes.append(len(list(frames_of(got))))
             assert sizes == ([1, 2] if stream is early else [3]), "one write each"
             await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_events_of_the_turn_in_which_somebody_joins_reach_the_others(house: House) -> None:
+    """And those of later turns: the room is not forgotten with something unwritten."""
+    async with house.member("a") as early, house.client() as late:
+        house.delivery.broadcast(ROOM, notice(1))  # the turn goes on
+        await late.connect(house.token("b"))
+        house.broadcast(notice(2))
+        assert [await early.hear() for _ in range(2)] == [notice(1), notice(2)]
+        assert await late.hear() == notice(2)
 
 
 async def test_a_new_snapshot_comes_behind_the_events_before_it(start_house: StartHouse) -> None:
@@ -397,7 +400,7 @@ async def test_a_stop_overtakes_a_full_queue(house: House) -> None:
         house.delivery.send(connection.session_id, ToysStopped(None))
         house.delivery.close(connection.session_id, CloseCode.KICKED)
         got = await rest_of(stream)
-    texts = [payload for opcode, payload in server_frames(got) if opcode == 1]
+    texts = [payload for opcode, payload in frames_of(got) if opcode == 1]
     at = next(number for number, text in enumerate(texts) if b'"stop"' in text)
     assert sum(map(len, texts[at:])) > waiting * 0.9
 

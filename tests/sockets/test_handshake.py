@@ -6,9 +6,10 @@ import trio
 import trio.testing
 from trio_websocket import ConnectionClosed
 
-from protocol.codec import CODECS, JSON, MSGPACK
+from protocol.codec import JSON, MSGPACK
 from protocol.errors import CLOSES, CloseCode
-from server.sockets.handshake import Admission, Rejection, judge
+from server.sockets.handshake import Acceptance, Rejection
+from server.sockets.room_endpoint import judge, room_id_of
 from tests.sockets.conftest import ORIGIN, ROOM, House, StartHouse, rest_of, upgrade
 
 ORIGINS = frozenset({ORIGIN})
@@ -27,7 +28,8 @@ def test_other_paths_are_not_found(target: str) -> None:
 
 @pytest.mark.parametrize("target", ["/rooms/r:1", "/rooms/r:1?token=no", "/rooms/r%3A1"])
 def test_the_path_names_the_room(target: str) -> None:
-    assert judge(target, [], [JSON], ORIGINS) == Admission("r:1", CODECS[JSON])
+    assert room_id_of(target) == "r:1"
+    assert judge(target, [], [JSON], ORIGINS) == Acceptance(JSON)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_every_origin_that_is_present_must_be_allowed(
     [([JSON, MSGPACK], MSGPACK), ([JSON], JSON), (["x", JSON], JSON)],
 )
 def test_the_server_prefers_msgpack(offered: list[str], chosen: str) -> None:
-    assert judge(f"/rooms/{ROOM}", [], offered, ORIGINS) == Admission(ROOM, CODECS[chosen])
+    assert judge(f"/rooms/{ROOM}", [], offered, ORIGINS) == Acceptance(chosen)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +132,14 @@ async def test_above_the_limit_of_connections_the_answer_is_503(start_house: Sta
     house = await start_house(connections_max=1)
     async with house.member():
         assert (await house.answer_to(upgrade())).startswith(b"HTTP/1.1 503 ")
-        assert house.server.refused == 1
+        assert house.server.refused == {"server": 1}
 
 
 async def test_one_address_has_its_own_limit(start_house: StartHouse) -> None:
     house = await start_house(connections_per_address_max=2, addresses_unlimited=())
     async with house.member("a"), house.member("b"):
         assert (await house.answer_to(upgrade())).startswith(b"HTTP/1.1 503 ")
+        assert house.server.refused == {"address": 1}
     await trio.testing.wait_all_tasks_blocked()
     async with house.member("c"):
         assert len(house.delivery) == 1

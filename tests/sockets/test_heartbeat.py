@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import trio
 from trio.testing import MockClock
 
-from protocol.codec import CODECS, MSGPACK
 from protocol.errors import CloseCode
 from server.sockets.connection import Connection
 from server.sockets.framing import PING_FRAME
@@ -28,11 +27,11 @@ def members(count: int) -> Iterator[Members]:
         ours.setblocking(False)
         theirs.setblocking(False)
     made = [
-        (Connection(number, ours, SocketLimits(), Counter()), theirs)
+        (Connection(number, ours, SocketLimits(), Counter(), "", lambda _: None), theirs)
         for number, (ours, theirs) in enumerate(pairs, 1)
     ]
     for connection, _ in made:
-        connection.codec = CODECS[MSGPACK]
+        connection.opened = True
     try:
         yield made
     finally:

@@ -120,6 +120,8 @@ STREAMS = st.lists(st.one_of(TEXTS, BINARIES, BINARIES, CONTROLS, FRAGMENTS), ma
 @example(frame(PING, bytes(126)), [], False)
 @example(frame(BINARY, bytes(70_000))[:100], [], False)
 @example(b"\x81\x01a", [], False)
+@example(b"\x82\xfe\x00\x03\0\0\0\0abc", [], False)
+@example(b"\x81\xff\0\0\0\0\0\0\0\x7e\0\0\0\0" + b"a" * 126, [], False)
 def test_the_same_messages_come_out_of_the_same_bytes(
     data: bytes, at: list[int], lazy: bool
 ) -> None:

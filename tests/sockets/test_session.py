@@ -316,6 +316,36 @@ async def test_a_ping_behind_a_message_that_was_too_long_is_no_fault_of_ours(
     assert logs == []
 
 
+async def test_one_who_pings_takes_no_pong_and_is_gone_is_forgotten_at_once(house: House) -> None:
+    """The library's reader ends where it answers; the session must hear of it."""
+    async with await house.raw_member(receive_buffer_bytes=4096) as stream:
+        [connection] = house.delivery
+
+        async def ping() -> None:
+            while True:
+                await stream.send_all(client_frame(0x89, bytes(125)) * 100)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ping)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert connection.outbox.backlog_bytes, "it is no longer read"
+            nursery.cancel_scope.cancel()
+    await house.room.until(lambda: len(house.room.left) == 1)
+
+
+async def test_a_message_that_is_too_long_in_fragments_ends_it_whatever_follows(
+    start_house: StartHouse,
+) -> None:
+    house = await start_house(message_bytes_max=1000)
+    async with await house.raw_member() as stream:
+        await stream.send_all(client_frame(0x02, bytes(600)))
+        for _ in range(3):
+            await stream.send_all(client_frame(0x00, bytes(600)))
+            await trio.testing.wait_all_tasks_blocked()
+        assert (await stream.receive_some(1000))[2:4] == (1009).to_bytes(2, "big")
+        await house.room.until(lambda: len(house.room.left) == 1)
+
+
 async def test_one_who_is_closed_while_sending_hears_why_instead_of_a_reset(house: House) -> None:
     async with await house.raw_member() as stream:
         await stream.send_all(client_frame(0x81, b"x" * 3_000_000))
@@ -372,6 +402,7 @@ async def test_above_the_rate_is_refused_with_when_to_try_again(start_house: Sta
         assert isinstance(error, Error)
         assert (error.ref, error.code) == (None, ErrorCode.RATE_LIMITED)
     assert len(house.room.told) == 2
+    assert house.endpoint.frames_refused == {("tip", "frames"): 1, ("commandAccepted", "frames"): 1}
 
 
 async def test_stop_overtakes_the_rate(start_house: StartHouse) -> None:
@@ -558,6 +589,7 @@ async def test_a_verb_said_too_often_is_refused_with_the_time_to_wait(house: Hou
         assert refused.retry_after_s is not None
         assert 0 < refused.retry_after_s <= 1 / VERB_RATES[RefreshToken].per_s
         assert "connection" in refused.text
+        assert house.endpoint.frames_refused == {("refreshToken", "connection"): 1}
         await client.say(tip())
         assert await client.hear() == Ok(2)
 
@@ -603,6 +635,8 @@ async def test_a_storm_of_joins_waits_in_turn_and_the_rest_is_told_to_come_back(
         await third.say(Connect(1, house.token("v-3")))
         [error], code = await heard_until_close(third)
         assert (error.code, code) == (ErrorCode.SERVER_BUSY, CloseCode.SERVER_BUSY)
+        counted = house.endpoint.admission
+        assert (counted.joining, counted.waiting, counted.queue_full) == (1, 1, 1)
         async with house.client() as model:  # a room's one model waits for nobody
             token = house.token("m-1", role=Role.MODEL)
             await model.connect(token, integration=LovenseMode.CAM_KIT)
