@@ -34,7 +34,9 @@ EXPIRES_AT: Final = 4_102_444_800_000
 
 MAILBOX_LIMIT: Final = 65_536
 
-_LIMITS: Final = SocketLimits(connections_max=65_536, frames_per_s=1e6, frames_burst=10**6)
+_LIMITS: Final = SocketLimits(
+    connections_max=65_536, frames_per_s=1e6, frames_burst=10**6, verb_factor=1e5
+)
 """No limit is what is measured."""
 
 

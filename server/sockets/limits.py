@@ -52,6 +52,8 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     frames_per_s: float = 30.0
     """Sustained, from one connection, acks included; above it RATE_LIMITED."""
     frames_burst: int = 60
+    verb_factor: float = 1.0
+    """Times what the table in `verb_limits` allows of each verb."""
     flood_refusals_max: int = 200
     """Frames refused by rate within `flood_window_s`; above it FLOOD."""
     flood_window_s: float = 10.0

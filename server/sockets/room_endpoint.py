@@ -52,8 +52,8 @@ class RoomEndpoint:
             admission=Admission(
                 limits.joins_at_once_max, limits.joins_waiting_max, limits.join_wait_s
             ),
-            user_allowances=Allowances(USER_FACTOR),
-            address_allowances=Allowances(ADDRESS_FACTOR),
+            user_allowances=Allowances(USER_FACTOR * limits.verb_factor),
+            address_allowances=Allowances(ADDRESS_FACTOR * limits.verb_factor),
             mail=mail,
             refusals=Counter(),
         )

@@ -59,7 +59,7 @@ from server.sockets.fan_out import FanOut
 from server.sockets.limits import SocketLimits
 from server.sockets.member_book import MemberBook
 from server.sockets.rate_limit import FloodGate, TokenBucket
-from server.sockets.verb_limits import Allowances, VerbLimits
+from server.sockets.verb_limits import Allowance, Allowances, VerbLimits
 
 STOPS_PER_S: Final = 5.0
 STOPS_BURST: Final = 10
@@ -259,6 +259,7 @@ class Session:
         ports.book.enter(user_id, self._connection, ports.limits.connections_per_user_max)
         self._user_id = user_id
         self._verbs = VerbLimits(
+            Allowance(ports.limits.verb_factor),
             ports.user_allowances.hold(user_id),
             None
             if address in ports.limits.addresses_unlimited

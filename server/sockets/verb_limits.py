@@ -104,9 +104,9 @@ class VerbLimits:
 
     __slots__ = ("_scopes",)
 
-    def __init__(self, user: Allowance, address: Allowance | None) -> None:
+    def __init__(self, connection: Allowance, user: Allowance, address: Allowance | None) -> None:
         """`address`: None for one that is exempt."""
-        scopes = {"connection": Allowance(), "user": user, "address": address}
+        scopes = {"connection": connection, "user": user, "address": address}
         self._scopes = {name: each for name, each in scopes.items() if each is not None}
 
     def take(self, verb: type, now_s: float) -> tuple[float, str]:

@@ -21,7 +21,7 @@ def said(limits: VerbLimits, count: int, now_s: float = 0.0, verb: type = frames
 
 
 def test_each_verb_has_its_own_burst_and_refills() -> None:
-    limits = VerbLimits(Allowance(USER_FACTOR), None)
+    limits = VerbLimits(Allowance(), Allowance(USER_FACTOR), None)
     assert said(limits, 100) == TIP.burst
     wait_s, scope = limits.take(frames.Tip, 0.0)
     assert (wait_s, scope) == (1 / TIP.per_s, "connection")
@@ -31,38 +31,38 @@ def test_each_verb_has_its_own_burst_and_refills() -> None:
 
 def test_a_users_tabs_share_one_allowance() -> None:
     user = Allowance(USER_FACTOR)
-    tabs = [VerbLimits(user, None) for _ in range(5)]
+    tabs = [VerbLimits(Allowance(), user, None) for _ in range(5)]
     assert sum(said(tab, 100) for tab in tabs) == TIP.burst * USER_FACTOR
     assert tabs[-1].take(frames.Tip, 0.0)[1] == "user"
 
 
 def test_an_addresses_users_share_one_allowance() -> None:
     address = Allowance(3.0)
-    users = [VerbLimits(Allowance(USER_FACTOR), address) for _ in range(8)]
+    users = [VerbLimits(Allowance(), Allowance(USER_FACTOR), address) for _ in range(8)]
     assert sum(said(user, 100) for user in users) == TIP.burst * 3
     assert users[-1].take(frames.Tip, 0.0)[1] == "address"
 
 
 def test_what_is_refused_in_one_scope_costs_nothing_in_the_others() -> None:
     user = Allowance(USER_FACTOR)
-    greedy, modest = VerbLimits(user, None), VerbLimits(user, None)
+    greedy, modest = VerbLimits(Allowance(), user, None), VerbLimits(Allowance(), user, None)
     said(greedy, 10_000)
     assert said(modest, 100) == TIP.burst
 
 
 def test_a_stop_and_answers_to_commands_are_never_limited_here() -> None:
-    limits = VerbLimits(Allowance(), None)
+    limits = VerbLimits(Allowance(), Allowance(), None)
     for verb in (frames.StopToys, frames.CommandActivated):
         assert said(limits, 1_000, verb=verb) == 1_000
 
 
 def test_coming_back_does_not_fill_the_bucket() -> None:
     shared = Allowances(1.0)
-    first = VerbLimits(shared.hold("ann"), None)
+    first = VerbLimits(Allowance(), shared.hold("ann"), None)
     said(first, 100)
     shared.release("ann")
-    assert said(VerbLimits(shared.hold("ann"), None), 100) == 0
-    assert said(VerbLimits(shared.hold("bob"), None), 100) == TIP.burst
+    assert said(VerbLimits(Allowance(), shared.hold("ann"), None), 100) == 0
+    assert said(VerbLimits(Allowance(), shared.hold("bob"), None), 100) == TIP.burst
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=60))
