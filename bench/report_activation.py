@@ -33,6 +33,7 @@ def activation_lines(result: ActivationResult) -> list[str]:
         *(_level(each) for each in result.levels),
         "",
         fact("sustained", "no level met the targets" if best is None else _sustained(best)),
+        *([] if result.held is None else [fact("held", _held(result.held))]),
         fact(
             "targets",
             f"{TARGET_PER_S:g}/s, p99 < {TARGET_TO_ACTIVATED_MS:g} ms, "
@@ -69,6 +70,18 @@ def _sustained(level: ActivationLevel) -> str:
         f"the target; tip -> activated p99 {ms(level.tip_to_activated.p99)} ms, "
         f"success {level.success_percent:.2f} %"
     )
+
+
+def _held(level: ActivationLevel) -> str:
+    """With the share of failures that so many tips can rule out: by the rule of three, where none
+    failed, with 95 % confidence."""
+    counted_out = (
+        f"{level.activated_per_s:,.0f}/s for {level.seconds:.0f} s, {level.tips_sent:,} tips"
+    )
+    p99 = f"tip -> activated p99 {ms(level.tip_to_activated.p99)} ms"
+    if level.success_percent < 100:
+        return f"{counted_out}, {p99}, success {level.success_percent:.4f} %"
+    return f"{counted_out}, {p99}, none failed: success > {100 - 300 / level.tips_sent:.3f} %"
 
 
 def _stops(name: str, stops: Stops) -> list[str]:

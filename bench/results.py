@@ -209,6 +209,8 @@ class ActivationResult(msgspec.Struct, frozen=True, kw_only=True):
     """In each room."""
     levels: list[ActivationLevel]
     """Up to the first that misses a target."""
+    held: ActivationLevel | None
+    """The highest that met them all, once more and for long."""
     vips: int
     vip_tips: VipTips
     stops: Stops

@@ -2,8 +2,9 @@
 
 Every tip buys a vibration. The tips of a room are evenly spaced, and a level lasts 0.1 s: what is
 measured is the platform, not the length of a toy's turn. The load goes up in levels to the first
-that misses a target of spec 3. The pages answer each command at once. Then the room of VIPs
-(`scenario_vip_room`), against the same server.
+that misses a target of spec 3; the highest that meets them all is then held for long, to count what
+fails. The pages answer each command at once. Then the room of VIPs (`scenario_vip_room`), against
+the same server.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,14 +53,16 @@ class ActivationPlan:
     levels_per_s: tuple[float, ...]
     level_s: float
     vip: VipPlan
+    held_tips: int = 0
+    """At the highest level that met all targets; 0: it is not held."""
 
 
-def plan_for(seconds: float) -> ActivationPlan:
+def plan_for(seconds: float, held_tips: int) -> ActivationPlan:
     """`seconds`: of all levels together, if each target is met."""
     levels = (100.0, 200.0, 400.0, 600.0, 800.0, 1000.0, 1200.0, 1600.0)
     clicks = max(2, min(10, int(seconds / 3)))
     vip = VipPlan(vips=1000, tips=clicks, tip_every_s=2.0, waiting=200, clicks=clicks)
-    return ActivationPlan(200, 5, levels, seconds / len(levels), vip)
+    return ActivationPlan(200, 5, levels, seconds / len(levels), vip, held_tips)
 
 
 def run_activation(
@@ -76,11 +79,13 @@ def run_activation(
     platform = _Platform(plan, server, database, booth)
     with platform.pages_open(progress):
         levels = platform.run(progress)
+        held = platform.hold(levels, progress)
     measured = VipRoomScenario(plan.vip, vips, server, database, booth).run(progress)
     return ActivationResult(
         rooms=plan.rooms,
         tippers=plan.tippers,
         levels=levels,
+        held=held,
         vips=plan.vip.vips,
         vip_tips=measured.tips,
         stops=measured.stops,
@@ -133,13 +138,22 @@ class _Platform:
         """The first, not counted, is for the server to warm up."""
         levels: list[ActivationLevel] = []
         progress.step("warm-up")
-        self._level(self._plan.levels_per_s[0])
+        self._level(self._plan.levels_per_s[0], self._plan.level_s)
         for per_s in self._plan.levels_per_s:
             progress.step(f"{per_s:g} activations/s over {self._plan.rooms} rooms")
-            levels.append(self._level(per_s))
+            levels.append(self._level(per_s, self._plan.level_s))
             if not meets_targets(levels[-1]):
                 break
         return levels
+
+    def hold(self, levels: Sequence[ActivationLevel], progress: Progress) -> ActivationLevel | None:
+        """The highest of these that met all targets, for so long that rare failures show."""
+        met = [level.offered_per_s for level in levels if meets_targets(level)]
+        if not met or not self._plan.held_tips:
+            return None
+        seconds = self._plan.held_tips / met[-1]
+        progress.step(f"{met[-1]:g} activations/s, held for {seconds:.0f} s")
+        return self._level(met[-1], seconds)
 
     # ---- what comes in -------------------------------------------------------------------
 
@@ -155,17 +169,17 @@ class _Platform:
 
     # ---- one level -----------------------------------------------------------------------
 
-    def _level(self, per_s: float) -> ActivationLevel:
-        pages, plan = self.pages, self._plan
+    def _level(self, per_s: float, seconds: float) -> ActivationLevel:
+        pages = self.pages
         prefix = f"bench-{per_s:g}-{next(self._numbers)}-"
         first, refused = len(self._tips), pages.refused.total()
         pages.client.forget()
         meter = Meter(self._server.pid, self._database.pids())
-        began_ns, ends_at_utc = perf_counter_ns(), _now() + timedelta(seconds=plan.level_s)
-        for number in range(max(1, int(per_s * plan.level_s))):
+        began_ns, ends_at_utc = perf_counter_ns(), _now() + timedelta(seconds=seconds)
+        for number in range(max(1, int(per_s * seconds))):
             due_ns = began_ns + int(number / per_s * NS_PER_S)
             pages.client.at(due_ns, partial(self._tip, prefix, number))
-        pages.wait(plan.level_s)
+        pages.wait(seconds)
         used = meter.total()
         pages.wait(_DRAIN_TIMEOUT_S, self._is_quiet)
         pages.wait(_REST_S)  # the last answers reach the audit
@@ -176,7 +190,7 @@ class _Platform:
             for row in trio.run(fetch, self._database.dsn, _ACTIVATED, prefix)
         }
         errors = pages.refused.total() - refused + sum(1 for tip in tips if tip.settled_ns is None)
-        return _described(per_s, plan.level_s, ends_at_utc, tips, activated, errors, used)
+        return _described(per_s, seconds, ends_at_utc, tips, activated, errors, used)
 
     def _tip(self, prefix: str, number: int) -> None:
         """The rooms in turn, and in each room its tippers."""

@@ -17,7 +17,8 @@ from bench.server import run_database, run_server
 
 LEVELS_PER_S = (20.0, 30.0)
 VIPS, TIPS, WAITING, CLICKS = 4, 1, 3, 2
-PLAN = ActivationPlan(3, 2, LEVELS_PER_S, 0.3, VipPlan(VIPS, TIPS, 1.2, WAITING, CLICKS))
+HELD_TIPS = 12
+PLAN = ActivationPlan(3, 2, LEVELS_PER_S, 0.3, VipPlan(VIPS, TIPS, 1.2, WAITING, CLICKS), HELD_TIPS)
 TOYS = VIPS + 1
 """The model's, too."""
 
@@ -41,7 +42,9 @@ def result() -> Iterator[ActivationResult]:
 def test_every_tip_moves_a_toy(result: ActivationResult) -> None:
     assert result.failures == {}
     assert result.levels[0].offered_per_s == LEVELS_PER_S[0]
-    for level in result.levels:
+    assert result.held is not None
+    assert result.held.tips_sent == HELD_TIPS
+    for level in (*result.levels, result.held):
         assert level.tips_sent == int(level.offered_per_s * level.seconds)
         assert level.tip_to_settled.samples == level.tip_to_activated.samples == level.tips_sent
         assert (level.success_percent, level.error_percent) == (100, 0)
@@ -82,6 +85,11 @@ def test_the_table_stands_beside_the_targets(result: ActivationResult) -> None:
         activation=result,
     )
     table = report.table(run)
-    for said in ("100/s, p99 < 500 ms", "stop, no database", "failures            none"):
+    for said in (
+        "100/s, p99 < 500 ms",
+        "stop, no database",
+        "none failed",
+        "failures            none",
+    ):
         assert said in table
     assert report.failures(run) == 0
