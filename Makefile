@@ -1,5 +1,5 @@
 # Two commands on a fresh Debian with Python 3.11: `make run` and `make test`.
-.PHONY: run test check bench chaos documents clean
+.PHONY: run test check bench chaos fuzz documents clean
 .DEFAULT_GOAL := run
 
 VENV := .venv
@@ -38,6 +38,11 @@ bench: $(BENCH) $(PEERS)
 KILLS ?= 200
 chaos: $(DEV)
 	$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+# The long run of what `make test` does with 400: hostile connections, and one member who is not.
+CONNECTIONS ?= 100000
+fuzz: $(DEV)
+	$(BIN)/python -m tests.conformance.fuzz --connections $(CONNECTIONS) $(if $(SEED),--seed $(SEED))
 
 documents: $(DEV)
 	$(BIN)/python -m server.documents

@@ -71,7 +71,10 @@ def protocol_page() -> str:
     room: tuple[StructClass, ...] = get_args(RoomEvent)
     own: tuple[StructClass, ...] = (*get_args(OwnFrame), ModelFrame)
     blocks = [
-        _INTRODUCTION.format(subprotocols=_subprotocol_table()).strip(),
+        _INTRODUCTION.format(
+            subprotocols=_subprotocol_table(),
+            breaches=_table(["what the client does", "what it gets"], _BREACHES),
+        ).strip(),
         "## Client to server",
         _CLIENT_FRAMES.strip(),
         *map(_frame, client),
@@ -112,6 +115,19 @@ The first of this list that the client offers is used, for both directions.
 A message is one frame: an object (a map) with the field `type`. The same frame has the same
 fields in both encodings.
 
+## WebSocket
+
+RFC 6455, version 13, without extensions: an offer of compression is not taken up. The client waits
+for the answer to its upgrade before it sends anything. A message may come in fragments, with
+control frames between them, and has at most 64 KiB unless the operator says otherwise.
+
+{breaches}
+
+Known deviations, each pinned by a test: 1014, a gateway's close code, is taken for one that must
+not be sent; a surrogate in a text that is cut into fragments within it is found at its last byte,
+not at the one before; HTTP/1.0 and lines that end with LF alone are accepted; `Upgrade` must be
+`websocket` alone, and `Connection` one line.
+
 ## From connection to conversation
 
 1. The client opens `/rooms/{{roomId}}` and offers at least one of the subprotocols. An unknown
@@ -135,6 +151,19 @@ fields in both encodings.
    `snapshot.recovered` is true and `missed` has all that happened since, or the snapshot replaces
    all that it knew.
 """
+
+_BREACHES: Final = (
+    ("an upgrade that is none, or with more bytes behind it", "HTTP 400; for another version 426"),
+    ("too many connections, of one address or in all", "HTTP 503"),
+    ("reserved bits or opcodes; frames without a mask", "close code 1002"),
+    ("control frames that are fragmented or longer than 125 bytes", "1002"),
+    ("fragments out of turn; a length in more bytes than it needs", "1002"),
+    ("a close code that must not be sent", "1002"),
+    ("text, or the reason of a close, that is no UTF-8", "1007, at the first wrong byte"),
+    ("a message that is too long", "1009"),
+    ("a close", "its own code at once; what was asked just before is done, and may go unanswered"),
+    ("a ping", "the pong; who takes none is no longer read"),
+)
 
 _CLIENT_FRAMES: Final = """
 Unknown fields of a frame are refused; what a vendor's toy or setting has beyond the fields below

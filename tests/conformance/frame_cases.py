@@ -326,7 +326,7 @@ DEVIATIONS: Final = [
         ((PONG, b"still here"), NOT_UTF8),
     ),
 ]  # fmt: skip
-"""docs/operations.md, "Conformance": what is not as the RFC has it."""
+"""docs/protocol.md, "WebSocket": what is not as the RFC has it."""
 
 CASES: Final = [
     *MESSAGES,
