@@ -354,13 +354,14 @@ async def test_one_who_is_closed_while_sending_hears_why_instead_of_a_reset(hous
         assert await stream.receive_some(1) == b""
 
 
-async def test_what_was_said_before_the_end_still_counts(house: House) -> None:
+@pytest.mark.parametrize("close", [b"", client_frame(0x88, b"\x03\xe8")], ids=["EOF", "close"])
+async def test_what_was_said_before_the_end_still_counts(house: House, close: bytes) -> None:
     async with await house.raw_member() as stream:
         tips = [
             json_frame(type="tip", ref=ref, tipId=f"t-{ref}", broadcastId="b", amount=5)
             for ref in range(2, 12)
         ]
-        await stream.send_all(b"".join(tips))
+        await stream.send_all(b"".join(tips) + close)
         await stream.send_eof()
         await rest_of(stream)
     await house.room.until(lambda: len(house.room.left) == 1)
