@@ -8,7 +8,7 @@ database goes.
 import logging
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from actors.stage.payments import Payments
 from actors.stage.registry import StageRegistry
 from actors.stage.till import Till
 from server.auth import Authority, Revocations
+from server.drain import finish_work
 from server.http.app import create_app
 from server.http.event_stream import EventStreams
 from server.http.in_flight import InFlight
@@ -281,25 +282,9 @@ async def _serve(
             "devices": devices.flush,
             "messages": messaging.drain,
         }
-        await _finish(acknowledged, settings.shutdown_timeout_s / 2)
+        await finish_work(acknowledged, settings.shutdown_timeout_s / 2)
         _log.info("drain_ended", took_s=round(trio.current_time() - began_s, 3))
         nursery.cancel_scope.cancel()
-
-
-async def _finish(work: Mapping[str, Callable[[], Awaitable[None]]], timeout_s: float) -> None:
-    """One after the other, as long as there is time: what waits for it is handed over by the relay
-    after the next start."""
-    began_s = trio.current_time()
-    left = list(work)
-    with trio.move_on_after(timeout_s) as patience:
-        while left:
-            await work[left[0]]()
-            left.pop(0)
-    took_s = round(trio.current_time() - began_s, 3)
-    if patience.cancelled_caught:
-        _log.warning("drain_work_unfinished", left=left, took_s=took_s)
-    else:
-        _log.info("drain_work_finished", took_s=took_s)
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ end. Any path and any subprotocol are welcome; the limits are those that such su
 """
 
 import argparse
-from functools import partial
 
 import trio
 from trio_websocket import WebSocketConnection, WebSocketRequest
@@ -37,8 +36,8 @@ class EchoEndpoint:
     async def talk(self, connection: Connection, socket: WebSocketConnection) -> None:
         while True:
             said = await connection.stream.next_message(socket, self._limits.receive_bytes)
-            binary = isinstance(said, bytes)
-            connection.outbox.send(message_frame(said if binary else said.encode(), binary))
+            data = said if isinstance(said, bytes) else said.encode()
+            connection.outbox.send(message_frame(data, binary=data is said))
             if connection.outbox.backlog_bytes:
                 try:
                     await connection.outbox.flushed()
@@ -53,22 +52,24 @@ async def serve_echo(
     task_status: trio.TaskStatus[SocketServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Until cancelled. `port` 0: any free one."""
-    async with trio.open_nursery() as nursery:
-        serve = partial(
-            serve_sockets,
-            host="127.0.0.1",
-            port=port,
-            limits=limits,
-            delivery=FanOut(),
-            endpoint=EchoEndpoint(limits),
-        )
-        task_status.started(await nursery.start(serve))
+    await serve_sockets(
+        host="127.0.0.1",
+        port=port,
+        limits=limits,
+        delivery=FanOut(),
+        endpoint=EchoEndpoint(limits),
+        task_status=task_status,
+    )
 
 
 def main() -> None:
+    """Until Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.echo")
     parser.add_argument("port", type=int)
-    trio.run(serve_echo, parser.parse_args().port)
+    try:
+        trio.run(serve_echo, parser.parse_args().port)
+    except* KeyboardInterrupt:
+        print("stopped")
 
 
 if __name__ == "__main__":
