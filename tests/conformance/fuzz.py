@@ -90,7 +90,6 @@ class Attack:
         self._wanted = connections
         self._seed = seed
         self._say = say
-        site.change_platform(lovenseRateLimitPerMin=600)  # of tips: the witness makes more than 60
         port = int(site.server.socket_url.rsplit(":", 1)[1])
         self._target = Target(port, ROOM, [token("viewer", name) for name in ATTACKERS])
         self._witness = Witness(port, ROOM, token("viewer", WITNESS), HEARTBEAT_S)

@@ -9,7 +9,8 @@ import trio
 from protocol.codec import JSON
 from tests.conformance.wire import CLOSE, PING, PONG, TEXT, frame, take_frame, text
 
-TIP_EVERY_S: Final = 0.5
+TIP_EVERY_S: Final = 1.25
+"""A user may tip 60 times a minute."""
 
 
 class Witness:
