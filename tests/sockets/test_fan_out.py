@@ -349,6 +349,21 @@ async def test_what_a_turn_says_to_a_member_is_one_write(house: House) -> None:
     assert heard == [Ok(7), notice(1), presence(2), notice(3)]
 
 
+async def test_an_event_and_a_join_in_one_turn_keep_nothing_back(house: House) -> None:
+    """Who joins gets none of what was said before; those who were here get all of it."""
+    async with house.member("a") as early, house.client() as late:
+        await house.room.until(lambda: len(house.delivery) == 2)
+        [join] = house.room.joins
+        [joining] = {each.session_id for each in house.delivery} - {join.session_id}
+        house.delivery.broadcast(ROOM, presence(1))
+        house.delivery.admit(ROOM, joining)
+        house.delivery.broadcast(ROOM, presence(2))
+        house.delivery.flush()
+        house.broadcast(presence(3))
+        assert [await early.hear() for _ in range(3)] == [presence(n) for n in (1, 2, 3)]
+        assert [await late.hear() for _ in range(2)] == [presence(n) for n in (2, 3)]
+
+
 async def test_events_that_come_while_others_are_written_leave_together(
     start_house: StartHouse,
 ) -> None:
