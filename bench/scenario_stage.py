@@ -68,7 +68,7 @@ class StagePlan:
 
 def plan_for(seconds: float) -> StagePlan:
     """`seconds`: of all levels together, if each wish is met."""
-    levels = (50.0, 100.0, 200.0, 300.0, 400.0, 500.0, 600.0)
+    levels = (50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 500.0)
     return StagePlan(100, 5, levels, max(1.0, seconds / len(levels)), 4, 50.0, 2_000, 200.0)
 
 
