@@ -4,6 +4,7 @@ scenario_room     1,000 viewers and the model's page in one room of the real ser
 scenario_ledger   one hot room: group commit beside one transaction for each settlement
 scenario_activation  200 rooms whose tips all move a toy, more of them until a target is missed
 scenario_vip_room    one tip to 1,000 toys, and the model's stop, with and without a database
+scenario_stage    purchases with escrow, performances and thanks over 100 rooms
 scenario_busy_room   everyone watches, some come and go: how long from a tip to its command
 
 The comparison, the same load on every server:
@@ -18,7 +19,9 @@ crowd             the load client in C, driven
 goals             what is aimed at, beside what was measured
 
 activation_rooms     their rooms, menus and wallets
+stage_rooms          the rooms of scenario_stage
 pages                their pages: join, report toys, ask, play
+http_calls           requests over HTTP in the same loop
 ledger_stock      the requests that it posts
 tip_life          what the client and the audit know of each tip
 load              a load client that understands frames; it also measures itself

@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 
 import trio
 
-from bench import picture, picture_comparison, report
+from bench import picture, picture_comparison, report, scenario_stage
 from bench.comparison import NORMAL, SHORT, ComparisonPlan
 from bench.contenders import Contender, chosen
 from bench.goals import goals
 from bench.placement import Placement, machine, pin, place
 from bench.progress import Progress
-from bench.results import ActivationResult, LedgerResult, RoomResult, Run
+from bench.results import ActivationResult, LedgerResult, RoomResult, Run, StageResult
 from bench.results_comparison import BusyRoomResult
 from bench.room_setup import TokenBooth, prepare_room
 from bench.scenario_activation import ActivationPlan, plan_for, run_activation
@@ -43,6 +43,7 @@ SECTIONS: Final = (
     "busy",
     "ledger",
     "activation",
+    "stage",
 )
 BUSY_VIEWERS: Final = (1000, 5000)
 SHORT_S: Final = 10.0
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if "activation" in sections
             else None
         )
+        stage = _stage(load.seconds, placement, progress) if "stage" in sections else None
     except BenchFailed as error:
         progress.done()
         print(f"bench: {error}", file=sys.stderr)
@@ -98,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         goals=goals(fan_out, latency, storm, memory, busy),
         ledger=ledger,
         activation=activation,
+        stage=stage,
     )
     _write(run, RESULTS_DIR / started_at_utc.strftime("%Y%m%dT%H%M%SZ"))
     return 1 if report.failures(run) else 0
@@ -204,6 +207,26 @@ def _activation(plan: ActivationPlan, placement: Placement, progress: Progress) 
         ):
             server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
             return run_activation(plan, server, database, booth, progress)
+
+
+def _stage(seconds: float, placement: Placement, progress: Progress) -> StageResult:
+    booth = TokenBooth()
+    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
+        data_dir = Path(folder)
+        progress.step("PostgreSQL and the server start")
+        with (
+            run_database(data_dir / "postgres", placement.database) as database,
+            run_server(
+                data_dir / "server",
+                placement.server,
+                database.dsn,
+                booth.secret,
+                booth.admin(),
+                scenario_stage.SETTINGS,
+            ) as server,
+        ):
+            plan = scenario_stage.plan_for(seconds)
+            return scenario_stage.run_stage(plan, server, database, booth, progress)
 
 
 def _parser() -> argparse.ArgumentParser:

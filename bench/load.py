@@ -110,6 +110,7 @@ class LoadClient:
         self._listener = listener
         self._epoll = select.epoll()
         self._members: dict[int, Member] = {}
+        self._watched: dict[int, Callable[[], None]] = {}
         self._known: dict[bytes, Seen] = {}
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._timers_set = 0
@@ -155,6 +156,15 @@ class LoadClient:
         resolution."""
         self._timers_set += 1
         heapq.heappush(self._timers, (due_ns, self._timers_set, action))
+
+    def watch(self, fd: int, events: int, on_ready: Callable[[], None]) -> None:
+        """Serve a socket of somebody else's in the same loop."""
+        self._watched[fd] = on_ready
+        self._epoll.register(fd, events)
+
+    def unwatch(self, fd: int) -> None:
+        del self._watched[fd]
+        self._epoll.unregister(fd)
 
     def run_until(self, deadline_ns: int, is_done: Callable[[], bool] | None = None) -> bool:
         """Serve sockets and timers. True as soon as `is_done` says so, looked at after each turn;
@@ -222,7 +232,10 @@ class LoadClient:
         for fd, ready in self._epoll.poll(max(0.0, (next_ns - now_ns) / NS_PER_S), READY_MAX):
             member = members.get(fd)
             if member is None:
-                continue  # lost a moment ago, in this very batch
+                watched = self._watched.get(fd)
+                if watched is not None:
+                    watched()
+                continue  # or lost a moment ago, in this very batch
             if ready == select.EPOLLOUT:
                 self._begin(member)
                 continue

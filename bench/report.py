@@ -17,6 +17,7 @@ from bench.report_comparison import (
     storm_lines,
 )
 from bench.report_lines import counted, fact, latency, ms, row, title
+from bench.report_stage import stage_lines
 from bench.results import LedgerLoad, LedgerResult, RoomResult, Run
 from bench.results_comparison import Load
 
@@ -41,6 +42,7 @@ def failures(run: Run) -> int:
     found += [each.failures for each in run.busy]
     found += [run.ledger.failures] if run.ledger is not None else []
     found += [run.activation.failures] if run.activation is not None else []
+    found += [run.stage.failures] if run.stage is not None else []
     return sum(sum(each.values()) for each in found)
 
 
@@ -58,6 +60,8 @@ def table(run: Run) -> str:
         lines += _ledger(run.ledger)
     if run.activation is not None:
         lines += activation_lines(run.activation)
+    if run.stage is not None:
+        lines += stage_lines(run.stage)
     lines += goal_lines(run.goals)
     lines += ["", *client_note(run.fan_out), *_warnings(run)]
     return "\n".join(lines)
@@ -202,7 +206,7 @@ def noise_percent(run: Run) -> float:
     measured = [each.others_percent for each in _loads(run)]
     measured += [
         each.others_cpu_percent
-        for each in (run.room, run.ledger, run.activation)
+        for each in (run.room, run.ledger, run.activation, run.stage)
         if each is not None
     ]
     return max(measured, default=0.0)

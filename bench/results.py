@@ -220,6 +220,53 @@ class ActivationResult(msgspec.Struct, frozen=True, kw_only=True):
     failures: dict[str, int]
 
 
+class StageLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """One offered load of purchases with escrow, over all models. Durations in ms."""
+
+    offered_per_s: float
+    seconds: float
+    asked: int
+    joined: int
+    """Purchases whose place came to their buyers, in the end."""
+    bought_per_s: float
+    """Answered while the load lasted."""
+    to_answer: Distribution
+    to_joined: Distribution
+    """From asking to the place in the line, at the buyer's socket."""
+    server_cpu_percent: float
+    client_cpu_percent: float
+    database_cpu_percent: float
+    others_cpu_percent: float
+
+
+class ThanksOfTier(msgspec.Struct, frozen=True):
+    """How late the thanks came to the tippers of a tier: after the tip's `ok` and the delay, ms.
+    Below zero where the thanks overtook the `ok`."""
+
+    tier: str
+    delay_s: float
+    lateness: Distribution
+
+
+class StageResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Purchases, performances and thanks over many rooms. Durations in ms."""
+
+    models: int
+    buyers: int
+    """Of each model."""
+    levels: list[StageLevel]
+    """Up to the first that misses a wish."""
+    performances_per_s: float
+    start_to_settled: Distribution
+    """From a start that settles to its answer, with all that it owes paid."""
+    finish_to_settled: Distribution
+    tips_per_s: float
+    thanks: list[ThanksOfTier]
+    others_cpu_percent: float
+    """The most of any level."""
+    failures: dict[str, int]
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     seed: int
@@ -230,6 +277,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     fan_out: list[FanOutResult]
     ledger: LedgerResult | None
     activation: ActivationResult | None = None
+    stage: StageResult | None = None
     latency: list[LatencyResult] = []
     storm: list[StormResult] = []
     memory: list[MemoryResult] = []

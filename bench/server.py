@@ -100,7 +100,7 @@ class ServerProcess:
         assert http_url.port is not None
         assert socket_url.port is not None
         self.socket_port = socket_url.port
-        self._http_port = http_url.port
+        self.http_port = http_url.port
 
     @property
     def pid(self) -> int:
@@ -120,9 +120,7 @@ class ServerProcess:
         return {name: float(value) for name, value in pairs}
 
     def _request(self, method: str, path: str, body: str | None = None) -> bytes:
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self._http_port, timeout=HTTP_TIMEOUT_S
-        )
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=HTTP_TIMEOUT_S)
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         try:
             connection.request(method, path, body, headers)

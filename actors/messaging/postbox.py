@@ -7,6 +7,7 @@ is in it from when it was taken until it is sent, has failed, or waits for its r
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import Final, assert_never
 from uuid import UUID
 
@@ -89,6 +90,9 @@ class Waiting:
 @dataclass(slots=True)
 class PostboxState:
     waiting: dict[UUID, Waiting] = field(default_factory=dict)
+    due: list[tuple[float, UUID]] = field(default_factory=list)
+    """A heap of moments at which one of them is due; what has been handed or has ended since is
+    passed over. A hot room has ten thousand thanks waiting, and a step looks at none of them."""
     mood_ends_at_s: float | None = None
 
     @property
@@ -98,10 +102,21 @@ class PostboxState:
 
 def next_due_s(state: PostboxState) -> float:
     """When it wants a step although nobody has told it anything (trio's clock)."""
-    times = [each.due_s for each in state.waiting.values() if not each.handed]
-    if state.mood_ends_at_s is not None:
-        times.append(state.mood_ends_at_s)
-    return min(times, default=float("inf"))
+    while state.due and not _is_due(state, *state.due[0]):
+        heappop(state.due)
+    first_s = state.due[0][0] if state.due else float("inf")
+    return first_s if state.mood_ends_at_s is None else min(first_s, state.mood_ends_at_s)
+
+
+def _is_due(state: PostboxState, due_s: float, message_id: UUID) -> bool:
+    """Whether this is still the moment of a message that waits here."""
+    waiting = state.waiting.get(message_id)
+    return waiting is not None and not waiting.handed and waiting.due_s == due_s
+
+
+def _wait(state: PostboxState, waiting: Waiting, due_s: float) -> None:
+    waiting.due_s = due_s
+    heappush(state.due, (due_s, waiting.message.message_id))
 
 
 def step(state: PostboxState, command: Command, now: Moment) -> list[Effect]:
@@ -126,7 +141,9 @@ def _take(state: PostboxState, messages: Sequence[Message], now: Moment) -> None
     for message in messages:
         waiting = state.waiting.get(message.message_id)
         if waiting is None:
-            state.waiting[message.message_id] = Waiting(message, _due_s(message, now))
+            due_s = _due_s(message, now)
+            waiting = state.waiting[message.message_id] = Waiting(message, due_s)
+            _wait(state, waiting, due_s)
         else:
             waiting.again = waiting.handed
 
@@ -139,7 +156,11 @@ def _due_s(message: Message, now: Moment) -> float:
 
 
 def _due(state: PostboxState, now: Moment) -> list[Effect]:
-    due = [each for each in state.waiting.values() if not each.handed and each.due_s <= now.clock_s]
+    due: list[Waiting] = []
+    while state.due and state.due[0][0] <= now.clock_s:
+        moment = heappop(state.due)
+        if _is_due(state, *moment):
+            due.append(state.waiting[moment[1]])
     due.sort(key=lambda each: (-each.message.priority, each.due_s))
     effects: list[Effect] = []
     for each in due:
@@ -160,11 +181,11 @@ def _answered(state: PostboxState, answer: Answered, now: Moment) -> list[Effect
         if waiting.retries == RETRIES_MAX:
             reason = FailureReason.ROOM_UNAVAILABLE
             return _end(state, waiting, MessageState.FAILED, now, reason)
-        waiting.due_s = now.clock_s + RETRY_BASE_S * 2**waiting.retries
+        _wait(state, waiting, now.clock_s + RETRY_BASE_S * 2**waiting.retries)
         waiting.retries += 1
         return []
     if waiting.again:
-        waiting.due_s = now.clock_s
+        _wait(state, waiting, now.clock_s)
         return []
     return _end(state, waiting, None, now)
 

@@ -64,6 +64,8 @@ class Stage:
     """None: the model's page is open."""
     storing: Act | ChangeOrder | None = None
     waiting: deque[Act | ChangeOrder] = field(default_factory=deque)
+    told: dict[UUID, tuple[int, float]] = field(default_factory=dict)
+    """Position and durations ahead, as the buyers know them."""
     near: set[UUID] = field(default_factory=set)
     """Whose buyers know that they are near."""
     changed: bool = False
@@ -181,6 +183,7 @@ def _disagree(stage: Stage, message: _Stored) -> list[Effect]:
 
 def _put(stage: Stage, item: StageItem) -> None:
     stage.changed = True
+    stage.told.pop(item.purchase_id, None)
     stage.near.discard(item.purchase_id)
     if item.state in ENDED or item.queue_mode is MenuQueueMode.OFF:
         stage.items.pop(item.purchase_id, None)
@@ -230,14 +233,22 @@ def next_due_s(stage: Stage, now: Moment) -> float:
 
 
 def _tell(stage: Stage, now: Moment) -> list[Effect]:
-    """After a change: each buyer the own place, the model all of them."""
+    """After a change: each buyer the own place, if it is another than he knows; the model all of
+    them. Who joins behind fifty others is no news to these."""
     if not stage.changed:
         return []
     stage.changed = False
     line = places(stage.on_stage, stage.order, now.utc)
     effects: list[Effect] = []
+    current = performed(stage.on_stage)
+    ahead_s: float = 0 if current is None else current.duration_sec
     for place in line:
         item = stage.items[place.purchase_id]
+        # Not `wait_s`, which grows shorter all the while.
+        known, ahead_s = (place.position, ahead_s), ahead_s + item.duration_sec
+        if stage.told.get(item.purchase_id) == known:
+            continue
+        stage.told[item.purchase_id] = known
         effects.append(Tell(item.user_id, _place(item, place)))
         if place.position == NEAR_POSITION and item.purchase_id not in stage.near:
             stage.near.add(item.purchase_id)

@@ -1,23 +1,26 @@
 """Mood messages over HTTP (spec 6): write one, read one's own, and what staff see of all."""
 
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
+import structlog
 from msgspec import Meta
 from quart import Blueprint, Response
 
 from actors.messaging.writing import Author
 from protocol.errors import ErrorCode, Refused
 from protocol.mood_messages import AuthorKind, MessageDraft, MessageType, Mood
+from protocol.tip_activated import NO_NUL_PATTERN
 from server.auth import Identity, Role
-from server.http.body import answers, json, query
+from server.http.body import accepts, answers, json, query
 from server.http.guard import allow, caller
 from server.http.validated import accepts_validated
 from server.http.window import WindowQuery, window
 from server.services import Services
-from server.store.message_reads import MessageAnalytics, MessageFilter, MoodMessage
+from server.store.message_reads import DeadMessage, MessageAnalytics, MessageFilter, MoodMessage
 
 PAGE_DEFAULT, PAGE_MAX = 50, 200
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)"
@@ -31,6 +34,11 @@ _KINDS: Final = {
     Role.SERVICE: AuthorKind.SYSTEM,
     Role.ADMIN: AuthorKind.SYSTEM,
 }
+
+
+class DeadMessageState(StrEnum):
+    OPEN = "open"
+    DISMISSED = "dismissed"
 
 
 class MessagesQuery(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -49,16 +57,31 @@ class MoodMessagePage(msgspec.Struct, frozen=True, rename="camel"):
     next: UUID | None
 
 
+class DeadMessagePage(msgspec.Struct, frozen=True, rename="camel"):
+    """The oldest first. `next`: the cursor of the following page, null on the last."""
+
+    dead_letters: list[DeadMessage]
+    next: UUID | None
+
+
 class FailedQuery(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """`after`: a messageId, the cursor."""
 
+    state: DeadMessageState = DeadMessageState.OPEN
     after: _Cursor | None = None
     limit: _Limit = PAGE_DEFAULT
+
+
+class DeadMessageReview(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What came of it: it is kept with who and when."""
+
+    note: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL_PATTERN)]
 
 
 def blueprint(services: Services) -> Blueprint:
     messages = Blueprint("mood_messages", __name__)
     messaging = services.messaging
+    log = structlog.get_logger("tiproom.admin")
     anyone = partial(allow, services.authority, Role.MODEL, Role.VIEWER, Role.SERVICE, Role.ADMIN)
 
     @messages.post("/mood-messages")
@@ -144,16 +167,39 @@ def blueprint(services: Services) -> Blueprint:
     @messages.get("/admin/mood-messages/dead-letters")
     @allow(services.authority, Role.ADMIN)
     @query(FailedQuery)
-    @answers(MoodMessagePage, *_ERRORS)
+    @answers(DeadMessagePage, *_ERRORS)
     async def list_failed(wanted: FailedQuery) -> Response:
         """Messages that could not be sent
 
         The oldest first. By page: `after` is the messageId that the page before ended with, its
-        `next`.
+        `next`. They are failed for ever, for a message's state only goes forward.
         """
         await messaging.catch_up()
         after = UUID(wanted.after) if wanted.after else None
-        return json(_page(await messaging.reads.load_failed(after, wanted.limit + 1), wanted.limit))
+        dismissed = wanted.state is DeadMessageState.DISMISSED
+        found = await messaging.reads.load_failed(after, wanted.limit + 1, dismissed=dismissed)
+        shown = found[: wanted.limit]
+        more = len(found) > wanted.limit
+        return json(DeadMessagePage(shown, shown[-1].message.message_id if more else None))
+
+    @messages.post("/admin/mood-messages/dead-letters/<message_id>/dismiss")
+    @allow(services.authority, Role.ADMIN)
+    @accepts(DeadMessageReview)
+    @answers(
+        DeadMessage,
+        *_ERRORS,
+        ErrorCode.DEAD_LETTER_UNKNOWN,
+        ErrorCode.DEAD_LETTER_DECIDED,
+    )
+    async def dismiss_failed(body: DeadMessageReview, message_id: str) -> Response:
+        """Say that somebody has looked into it"""
+        try:
+            wanted = UUID(message_id)
+        except ValueError as error:
+            raise Refused(ErrorCode.DEAD_LETTER_UNKNOWN) from error
+        letter = await messaging.reads.dismiss_failed(wanted, caller().user_id, body.note)
+        log.warning("dead_message_dismissed", message_id=message_id, who=caller().user_id)
+        return json(letter)
 
     return messages
 

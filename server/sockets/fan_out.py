@@ -120,7 +120,9 @@ class FanOut:
             outbox.flush()
         rooms_due, self._rooms_due = self._rooms_due, {}
         for audience in rooms_due:
-            if audience not in self._begun:  # else it leaves behind what is being written
+            # Not those that are written in portions. What is unwritten else is what was said before
+            # somebody joined in this turn.
+            if audience not in self._begun:
                 self._write_portion(audience)
 
     def close(self, session_id: SessionId, code: CloseCode) -> None:

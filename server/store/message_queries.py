@@ -207,11 +207,23 @@ LIST_MESSAGES: Final = f"""
 SELECT * FROM (({_BY}) UNION ALL ({_TO})) m ORDER BY m.seq DESC LIMIT $5"""
 """The newest first. Each branch follows one index."""
 
-LIST_FAILED_MESSAGES: Final = f"""{_VIEW}
-WHERE m.state = 'failed'
+_FAILED: Final = f"""
+SELECT m.*, r.dismissed_by, r.dismissed_at, r.note
+FROM ({_VIEW} WHERE m.state = 'failed') m LEFT JOIN message_reviews r USING (message_id)"""
+
+LIST_FAILED_MESSAGES: Final = f"""{_FAILED}
+WHERE (r.message_id IS NOT NULL) = $3
   AND ($1::uuid IS NULL OR m.seq > (SELECT c.seq FROM mood_messages c WHERE c.message_id = $1))
 ORDER BY m.seq
 LIMIT $2"""
+
+LOAD_FAILED_MESSAGE: Final = f"{_FAILED} WHERE m.message_id = $1"
+
+DISMISS_FAILED_MESSAGE: Final = """
+INSERT INTO message_reviews (message_id, dismissed_by, note)
+SELECT message_id, $2, $3 FROM mood_messages WHERE message_id = $1 AND state = 'failed'
+ON CONFLICT DO NOTHING
+RETURNING true"""
 
 COUNT_MESSAGES: Final = """
 SELECT mood, tier, state, count(*) AS messages

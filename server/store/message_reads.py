@@ -48,6 +48,16 @@ class MoodMessage(msgspec.Struct, frozen=True, rename="camel"):
     failed_at: datetime | None
 
 
+class DeadMessage(msgspec.Struct, frozen=True, rename="camel"):
+    """A message that could not be sent. Who has looked into it, and what came of that; null:
+    nobody has."""
+
+    message: MoodMessage
+    dismissed_by: str | None
+    dismissed_at: datetime | None
+    note: str | None
+
+
 class MessageFilter(msgspec.Struct, frozen=True):
     message_type: MessageType | None = None
     mood: Mood | None = None
@@ -93,10 +103,27 @@ class PostgresMessageReads:
             raise Refused(ErrorCode.MESSAGE_UNKNOWN)
         return read_rows(rows, MoodMessage)[0]
 
-    async def load_failed(self, after: UUID | None, limit: int) -> list[MoodMessage]:
-        """The dead letters, the oldest first."""
-        rows = await self._database.run(_fetch, queries.LIST_FAILED_MESSAGES, after, limit)
-        return read_rows(rows, MoodMessage)
+    async def load_failed(
+        self, after: UUID | None, limit: int, *, dismissed: bool = False
+    ) -> list[DeadMessage]:
+        """The dead letters that nobody has looked into yet, or else those that somebody has; the
+        oldest first."""
+        rows = await self._database.run(
+            _fetch, queries.LIST_FAILED_MESSAGES, after, limit, dismissed
+        )
+        return _dead(rows)
+
+    async def dismiss_failed(self, message_id: UUID, who: str, note: str) -> DeadMessage:
+        """Once. Raises Refused: DEAD_LETTER_UNKNOWN, DEAD_LETTER_DECIDED."""
+        decided = await self._database.run(
+            _fetch, queries.DISMISS_FAILED_MESSAGE, message_id, who, note
+        )
+        found = await self._database.run(_fetch, queries.LOAD_FAILED_MESSAGE, message_id)
+        if not found:
+            raise Refused(ErrorCode.DEAD_LETTER_UNKNOWN)
+        if not decided:
+            raise Refused(ErrorCode.DEAD_LETTER_DECIDED)
+        return _dead(found)[0]
 
     async def load_analytics(self, from_utc: datetime, to_utc: datetime) -> MessageAnalytics:
         """Of `from_utc` <= taken < `to_utc`."""
@@ -115,6 +142,13 @@ class PostgresMessageReads:
             by_state=_sorted(states),
             delivery_success=arrived / known if known else None,
         )
+
+
+def _dead(rows: list[asyncpg.Record]) -> list[DeadMessage]:
+    return [
+        DeadMessage(message, row["dismissed_by"], row["dismissed_at"], row["note"])
+        for row, message in zip(rows, read_rows(rows, MoodMessage), strict=True)
+    ]
 
 
 def _sorted(counted: Counter[str]) -> dict[str, int]:

@@ -68,15 +68,13 @@ async def _begin(
     async with connection.transaction():
         if await connection.fetchrow(queries.LOCK_BUYER, order.user_id) is None:
             return Refusal(ErrorCode.USER_UNKNOWN)
-        known = await connection.fetchrow(
-            queries.FIND_PURCHASE, order.user_id, order.idempotency_key, node, LEASE_S
-        )
-        if known is not None:
-            return await _go_on(connection, order, node, known)
         offer = await connection.fetchrow(
-            queries.LOAD_OFFER, order.menu_id, order.item_id, order.user_id
+            queries.LOOK, order.menu_id, order.item_id, order.user_id, order.idempotency_key
         )
-        if offer is None:
+        assert offer is not None
+        if offer["known_id"] is not None:
+            return await _go_on(connection, order, node, offer["known_id"])
+        if not offer["found"]:
             return Refusal(ErrorCode.MENU_UNKNOWN, "menuId")
         if offer["version"] is None:
             return Refusal(ErrorCode.MENU_ITEM_UNKNOWN, "itemId")
@@ -86,8 +84,6 @@ async def _begin(
             return refusal
         if offer["queue_mode"] == MenuQueueMode.ON:
             await connection.fetchrow(queries.LOCK_STAGE, offer["model_id"])
-            if await connection.fetchval(queries.COUNT_ON_STAGE, offer["model_id"]) >= DEPTH_MAX:
-                return Refusal(ErrorCode.STAGE_FULL)
         purchase = Purchase(
             purchase_id=order.purchase_id,
             user_id=order.user_id,
@@ -99,7 +95,7 @@ async def _begin(
             queue_mode=MenuQueueMode(offer["queue_mode"]),
             start_offset_ms=item.start_offset_ms,
         )
-        await connection.execute(
+        added = await connection.execute(
             queries.ADD_PURCHASE,
             purchase.purchase_id,
             purchase.user_id,
@@ -116,8 +112,9 @@ async def _begin(
             purchase.start_offset_ms,
             item.duration_sec,
             node,
+            DEPTH_MAX,
         )
-        return purchase
+        return purchase if added == "INSERT 0 1" else Refusal(ErrorCode.STAGE_FULL)
 
 
 def _refuse(order: PurchaseOrder, offer: asyncpg.Record, item: MenuItem) -> Refusal | None:
@@ -144,9 +141,11 @@ def _refuse(order: PurchaseOrder, offer: asyncpg.Record, item: MenuItem) -> Refu
 
 
 async def _go_on(
-    connection: Connection, order: PurchaseOrder, node: UUID, known: asyncpg.Record
+    connection: Connection, order: PurchaseOrder, node: UUID, purchase_id: UUID
 ) -> Purchase | PurchaseReceipt | Refusal:
     """With a purchase of this key."""
+    known = await connection.fetchrow(queries.LOAD_PURCHASE_BEGUN, purchase_id, node, LEASE_S)
+    assert known is not None
     if (known["menu_id"], known["item_id"]) != (order.menu_id, order.item_id):
         return Refusal(ErrorCode.PURCHASE_CONFLICT, "idempotencyKey")
     if known["state"] != StageState.CREATED:
@@ -178,42 +177,38 @@ async def _confirm(
 ) -> tuple[PurchaseReceipt, StageItem]:
     async with connection.transaction():
         confirmed = await connection.fetchrow(queries.CONFIRM_PURCHASE, purchase_id)
-        row = await connection.fetchrow(queries.LOAD_STAGE_ITEM, purchase_id)
-        assert row is not None
-        item = stage_item(row)
         if confirmed is None:
+            item = await _item(connection, purchase_id)
             answer = await connection.fetchval(queries.LOAD_ANSWER, purchase_id)
             return msgspec.json.decode(answer, type=PurchaseReceipt), item
-        await connection.execute(
-            queries.RECORD_MOVE, purchase_id, StageState.CREATED, StageState.READY, item.user_id
+        if confirmed["queue_mode"] == MenuQueueMode.OFF:
+            item, place = await _item(connection, purchase_id), None
+        else:
+            rows = await connection.fetch(queries.ITEMS_ON_STAGE, confirmed["model_id"])
+            items = {row["purchase_id"]: stage_item(row) for row in rows}
+            item, order = items[purchase_id], StageOrder(confirmed["stage_order"])
+            line = places(tuple(items.values()), order, datetime.now(UTC))
+            place = next(each for each in line if each.purchase_id == purchase_id)
+        receipt = PurchaseReceipt(
+            purchase_id=purchase_id,
+            item_id=item.item_id,
+            item_name=item.item_name,
+            tokens=item.tokens,
+            balance=balance,
+            queue_mode=item.queue_mode,
+            position=None if place is None else place.position,
+            wait_sec=None if place is None else place.wait_s,
+            purchased_at=confirmed["created_at"],
         )
-        receipt = await _receipt(connection, confirmed, item, balance)
         answer = msgspec.json.encode(receipt).decode()
         await connection.execute(queries.SAVE_ANSWER, purchase_id, answer)
     return receipt, item
 
 
-async def _receipt(
-    connection: Connection, confirmed: asyncpg.Record, item: StageItem, balance: int
-) -> PurchaseReceipt:
-    place = None
-    if item.queue_mode is MenuQueueMode.ON:
-        model_id = confirmed["model_id"]
-        order = StageOrder(await connection.fetchval(queries.LOCK_STAGE, model_id))
-        rows = await connection.fetch(queries.ITEMS_ON_STAGE, model_id)
-        line = places(tuple(stage_item(row) for row in rows), order, datetime.now(UTC))
-        place = next(each for each in line if each.purchase_id == item.purchase_id)
-    return PurchaseReceipt(
-        purchase_id=item.purchase_id,
-        item_id=item.item_id,
-        item_name=item.item_name,
-        tokens=item.tokens,
-        balance=balance,
-        queue_mode=item.queue_mode,
-        position=None if place is None else place.position,
-        wait_sec=None if place is None else place.wait_s,
-        purchased_at=confirmed["created_at"],
-    )
+async def _item(connection: Connection, purchase_id: UUID) -> StageItem:
+    row = await connection.fetchrow(queries.LOAD_STAGE_ITEM, purchase_id)
+    assert row is not None
+    return stage_item(row)
 
 
 async def _fail(connection: Connection, purchase_id: UUID, code: ErrorCode) -> None:

@@ -7,19 +7,22 @@ from typing import Final
 LOCK_BUYER: Final = "SELECT FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
 """One purchase of a user after the other, on all servers: so that keys and daily limits hold."""
 
-FIND_PURCHASE: Final = """
+LOAD_PURCHASE_BEGUN: Final = """
 SELECT purchase_id, user_id::text, room_id::text, broadcast_id::text, model_id::text, menu_id::text,
        item_id::text, item, tokens, queue_mode, start_offset_ms, state, answer,
-       node = $3 OR attempted_at < now() - $4 * interval '1 second' AS free
+       node = $2 OR attempted_at < now() - $3 * interval '1 second' AS free
 FROM menu_purchases
-WHERE user_id = $1 AND idempotency_key = $2 AND state <> 'FAILED'"""
+WHERE purchase_id = $1"""
 
 TAKE_PURCHASE: Final = """
 UPDATE menu_purchases SET node = $2, attempted_at = now()
 WHERE purchase_id = $1 AND state = 'CREATED'"""
 
-LOAD_OFFER: Final = """
-SELECT m.model_id::text, m.queue_mode, m.visibility, m.active AND i.active AS active,
+LOOK: Final = """
+SELECT (SELECT k.purchase_id FROM menu_purchases k
+        WHERE k.user_id = $3 AND k.idempotency_key = $4 AND k.state <> 'FAILED') AS known_id,
+       m.menu_id IS NOT NULL AS found, m.model_id::text, m.queue_mode, m.visibility,
+       m.active AND i.active AS active,
        i.version, i.item_id, i.name, i.description, i.token_value, i.bonus_points, i.vibration,
        i.start_offset_ms, i.duration_sec, i.active AS item_active, i.position, i.category, i.icon,
        i.max_daily_purchases,
@@ -35,27 +38,38 @@ SELECT m.model_id::text, m.queue_mode, m.visibility, m.active AND i.active AS ac
           AND p.created_at >= date_trunc('day', now(), 'UTC')
           AND p.state NOT IN ('FAILED', 'CANCELLED')
           AND p.abandon_kind IS DISTINCT FROM 'FULL_REFUND') AS bought_today
-FROM menus m LEFT JOIN menu_items i ON i.menu_id = m.menu_id AND i.item_id = $2
-WHERE m.menu_id = $1"""
-"""What was given back whole does not count for the day."""
+FROM (VALUES (1)) one LEFT JOIN menus m ON m.menu_id = $1
+LEFT JOIN menu_items i ON i.menu_id = m.menu_id AND i.item_id = $2"""
+"""A purchase of this key, and what is on offer: one row. What was given back whole does not count
+for the day."""
 
 LOCK_STAGE: Final = "SELECT stage_order FROM stages WHERE model_id = $1 FOR UPDATE"
-
-COUNT_ON_STAGE: Final = """
-SELECT count(*) FROM menu_purchases
-WHERE model_id = $1 AND queue_mode = 'ON' AND state IN ('CREATED', 'READY', 'STARTED')"""
 
 ADD_PURCHASE: Final = """
 INSERT INTO menu_purchases (purchase_id, user_id, username, idempotency_key, model_id, room_id,
                             broadcast_id, menu_id, item_id, item, tokens, queue_mode,
                             start_offset_ms, duration_sec, node)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"""
+SELECT $1, $2, $3, $4, $5::public_id, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
+WHERE $12 = 'OFF' OR (SELECT count(*) FROM menu_purchases
+                      WHERE model_id = $5::public_id AND queue_mode = 'ON'
+                        AND state IN ('CREATED', 'READY', 'STARTED')) < $16"""
+"""Nothing is added where the stage is as deep as it may be; its lock is held."""
 
 CONFIRM_PURCHASE: Final = """
-UPDATE menu_purchases
-SET state = 'READY', ready_at = now(), settled = queue_mode = 'OFF', answer = '{}'
-WHERE purchase_id = $1 AND state = 'CREATED'
-RETURNING model_id::text, created_at"""
+WITH confirmed AS (
+    UPDATE menu_purchases
+    SET state = 'READY', ready_at = now(), settled = queue_mode = 'OFF', answer = '{}'
+    WHERE purchase_id = $1 AND state = 'CREATED'
+    RETURNING purchase_id, user_id, model_id, queue_mode, created_at
+), recorded AS (
+    INSERT INTO stage_moves (purchase_id, before, after, who)
+    SELECT purchase_id, 'CREATED', 'READY', user_id FROM confirmed
+)
+SELECT c.model_id::text, c.created_at, c.queue_mode,
+       (SELECT s.stage_order FROM stages s
+        WHERE s.model_id = c.model_id AND c.queue_mode = 'ON' FOR UPDATE) AS stage_order
+FROM confirmed c"""
+"""With the lock of the stage that it joins: who looks at the line after it sees all of it."""
 
 SAVE_ANSWER: Final = "UPDATE menu_purchases SET answer = $2 WHERE purchase_id = $1"
 
@@ -104,27 +118,33 @@ BUSY_STAGES: Final = """
 SELECT DISTINCT model_id::text FROM menu_purchases
 WHERE queue_mode = 'ON' AND state IN ('READY', 'STARTED')"""
 
-HOLD_BROADCAST: Final = """
-SELECT b.broadcast_id FROM broadcasts b JOIN rooms r ON r.room_id = b.room_id
-WHERE r.model_id = (SELECT p.model_id FROM menu_purchases p WHERE p.purchase_id = $1)
-  AND b.ended_at IS NULL
-FOR SHARE OF b"""
-"""It cannot end before the transaction does: see refuse_end_while_performing()."""
-
 MOVE_PURCHASE: Final = """
-UPDATE menu_purchases
-SET state = $3,
-    started_at = CASE WHEN $3 = 'STARTED' THEN now() ELSE started_at END,
-    ended_at = CASE WHEN $3 = 'STARTED' THEN NULL ELSE now() END,
-    settled = settled OR $4, abandon_kind = $5, abandon_tokens = $6
-WHERE purchase_id = $1 AND state = $2
-RETURNING now() AS moved_at"""
-
-RECORD_MOVE: Final = """
-INSERT INTO stage_moves (purchase_id, before, after, who) VALUES ($1, $2, $3, $4)"""
-
-OWE_PAYMENT: Final = """
-INSERT INTO stage_payments (purchase_id, step, kind, refund_tokens) VALUES ($1, $2, $3, $4)"""
+WITH on_air AS (
+    SELECT b.broadcast_id FROM broadcasts b JOIN rooms r ON r.room_id = b.room_id
+    WHERE $3 = 'STARTED' AND b.ended_at IS NULL
+      AND r.model_id = (SELECT p.model_id FROM menu_purchases p WHERE p.purchase_id = $1)
+    FOR SHARE OF b
+), moved AS (
+    UPDATE menu_purchases
+    SET state = $3,
+        started_at = CASE WHEN $3 = 'STARTED' THEN now() ELSE started_at END,
+        ended_at = CASE WHEN $3 = 'STARTED' THEN NULL ELSE now() END,
+        settled = settled OR $5::text IS NOT DISTINCT FROM 'SETTLE',
+        abandon_kind = $8, abandon_tokens = $9
+    WHERE purchase_id = $1 AND state = $2
+      AND ($3 <> 'STARTED' OR EXISTS (SELECT FROM on_air))
+    RETURNING purchase_id
+), recorded AS (
+    INSERT INTO stage_moves (purchase_id, before, after, who)
+    SELECT purchase_id, $2, $3, $4 FROM moved
+), owed AS (
+    INSERT INTO stage_payments (purchase_id, step, kind, refund_tokens)
+    SELECT purchase_id, $6, $5, $7 FROM moved WHERE $5::text IS NOT NULL
+)
+SELECT (SELECT now() FROM moved) AS moved_at,
+       $3 <> 'STARTED' OR EXISTS (SELECT FROM on_air) AS may_start"""
+"""A broadcast that is held cannot end before the statement does: see
+refuse_end_while_performing()."""
 
 SAVE_STAGE_ORDER: Final = """
 UPDATE stages s SET stage_order = $2 FROM stages old

@@ -221,35 +221,24 @@ async def _load_stage(connection: Connection, model_id: str) -> StageRecord | No
 async def _move(
     connection: Connection, purchase_id: UUID, move: Move, who: str
 ) -> datetime | Refusal:
-    async with connection.transaction():
-        if move.after is StageState.STARTED and not await connection.fetchval(
-            queries.HOLD_BROADCAST, purchase_id
-        ):
-            return Refusal(ErrorCode.ROOM_OFFLINE)
-        payment, terms = move.payment, move.terms
-        settles = payment is not None and payment.kind is PaymentKind.SETTLE
-        at = await connection.fetchval(
-            queries.MOVE_PURCHASE,
-            purchase_id,
-            move.before,
-            move.after,
-            settles,
-            None if terms is None else terms.kind,
-            None if terms is None else terms.tokens,
-        )
-        if at is None:
-            return Refusal(ErrorCode.STAGE_WRONG_STATE)
-        await connection.execute(queries.RECORD_MOVE, purchase_id, move.before, move.after, who)
-        if payment is not None:
-            await connection.execute(
-                queries.OWE_PAYMENT,
-                purchase_id,
-                _STEP[payment.kind],
-                payment.kind,
-                payment.refund_tokens,
-            )
-    assert isinstance(at, datetime)
-    return at
+    payment, terms = move.payment, move.terms
+    row = await connection.fetchrow(
+        queries.MOVE_PURCHASE,
+        purchase_id,
+        move.before,
+        move.after,
+        who,
+        None if payment is None else payment.kind,
+        None if payment is None else _STEP[payment.kind],
+        None if payment is None else payment.refund_tokens,
+        None if terms is None else terms.kind,
+        None if terms is None else terms.tokens,
+    )
+    assert row is not None
+    if not row["may_start"]:
+        return Refusal(ErrorCode.ROOM_OFFLINE)
+    moved_at: datetime | None = row["moved_at"]
+    return Refusal(ErrorCode.STAGE_WRONG_STATE) if moved_at is None else moved_at
 
 
 async def _save_order(connection: Connection, model_id: str, order: StageOrder, who: str) -> None:

@@ -530,6 +530,9 @@ def test_buyers_hear_of_every_move_and_specially_of_the_third_place() -> None:
                 ]
 
             assert places(BOB) == [(READY, 5, 240.0)]
+            assert places(ANN) == [(READY, place, place * 60.0 - 60) for place in (1, 2, 3, 4)], (
+                "who joins behind them is no news to those before"
+            )
             assert house.house.sent(BOB, StageNear) == []
             await house.act(ids[0], START)
             assert places(BOB)[1:] == [(READY, 4, 240.0)]

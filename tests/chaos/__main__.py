@@ -51,6 +51,13 @@ def print_report(report: Report) -> None:
     print(f"acknowledged  {report.acknowledged}; refused {report.refused}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.settled.items()))
     print(f"settled       {sum(report.settled.values())} ({kinds})")
+    bought = report.bought
+    print(
+        f"stage         {bought.purchases} purchases: {bought.held} tokens held = {bought.settled}"
+        f" settled + {bought.refunded} refunded + {bought.open} open"
+    )
+    moves = ", ".join(f"{count} {after}" for after, count in sorted(report.moves.items()))
+    print(f"moves         {moves}")
     print(f"lost          {report.lost}")
     print(f"doubled       {report.doubled}")
     print(f"toy           {report.runs} activations")

@@ -47,7 +47,7 @@ class Booked(msgspec.Struct, frozen=True):
 
 @dataclass
 class History:
-    """Of one client, the only one who moves this user's tokens, one transfer after the other."""
+    """Of one client, who asks for one transfer after the other."""
 
     user_id: str
     first_balance: int
@@ -58,6 +58,8 @@ class History:
     """source_ref -> error code, of a refusal for good."""
     differing: list[str] = field(default_factory=list)
     """Those that were answered in two ways."""
+    alone: bool = True
+    """Nobody else moves this user's tokens."""
 
     def attempt(self, attempt: Attempt) -> None:
         """Before it is sent for the first time."""
@@ -140,6 +142,8 @@ def _balances_follow(histories: Iterable[History]) -> Iterator[str]:
     """A client asks for nothing new before he knows what became of the last, so each balance that
     he was told follows from the one before: without a look into the database."""
     for history in histories:
+        if not history.alone:
+            continue
         balance = history.first_balance
         for ref, attempt in history.attempts.items():
             told = history.told.get(ref)

@@ -32,7 +32,7 @@ from server.app import open_database
 from server.settings import Settings
 from server.store.demo import MODEL_NAME, seed_demo
 from tests.chaos.__main__ import draw_faults
-from tests.chaos.campaign import database, run_campaign
+from tests.chaos.campaign import SHOPPERS, database, run_campaign
 from tests.chaos.faults import RESTARTED, kill_database, stop_database
 from tests.chaos.invariants import look
 from tests.chaos.load import TOY_AMOUNT
@@ -52,9 +52,15 @@ def test_ten_kills_under_load_lose_nothing_and_repeat_nothing(data_dir: Path) ->
     assert report.problems == []
     assert report.acknowledged > KILLS
     assert report.acknowledged + report.refused == report.attempted
-    assert report.settled.keys() == {"deposit", "tip", "hold", "release", "purchase", "refund"}
+    kinds = {"deposit", "tip", "hold", "release", "purchase", "refund", "buy"}
+    assert report.settled.keys() == kinds
     assert report.cut_off >= KILLS, "kills that hit nothing prove nothing"
     assert report.runs, "a page that played nothing proves nothing"
+    bought = report.bought
+    assert bought.held == bought.settled + bought.refunded + bought.open
+    assert min(bought.settled, bought.refunded, bought.open) > 0
+    assert report.moves.keys() >= {"STARTED", "FINISHED", "ABANDONED", "CANCELLED"}
+    assert report.moves["system"] >= len(SHOPPERS), "a stage that stood still proves its end"
 
 
 # ---- a server whose PostgreSQL goes down -------------------------------------------------------

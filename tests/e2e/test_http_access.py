@@ -82,6 +82,7 @@ GUARDED: Final = {
     ("PATCH", "/mood-messages/{message_id}/read"): {"model", "viewer"},
     ("GET", "/admin/mood-messages/analytics"): {"admin"},
     ("GET", "/admin/mood-messages/dead-letters"): {"admin"},
+    ("POST", "/admin/mood-messages/dead-letters/{message_id}/dismiss"): {"admin"},
     ("GET", "/admin/message-templates"): {"admin"},
     ("POST", "/admin/message-templates"): {"admin"},
     ("POST", "/admin/message-templates/shipped"): {"admin"},

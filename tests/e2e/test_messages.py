@@ -25,6 +25,9 @@ TEMPLATE = {
 }
 
 
+DISMISS = "/admin/mood-messages/dead-letters/{message_id}/dismiss"
+
+
 @contextmanager
 def her_page(site: Site) -> Iterator[Member]:
     with site.socket() as member:
@@ -320,7 +323,26 @@ def test_numbers_and_dead_letters(site: Site) -> None:
     window = {"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}
     assert site.request("GET", path, "admin", params=window).status_code == 422
     letters = site.request("GET", "/admin/mood-messages/dead-letters", "admin").json()
-    assert letters == {"messages": [], "next": None}
+    assert letters == {"deadLetters": [], "next": None}
+    site.query(
+        "UPDATE mood_messages SET state = 'failed', reason = 'ROOM_UNAVAILABLE', read_at = NULL,"
+        " failed_at = now() WHERE message_id = $1::text::uuid",
+        message["messageId"],
+    )
+    [letter] = site.request("GET", "/admin/mood-messages/dead-letters", "admin").json()[
+        "deadLetters"
+    ]
+    assert (letter["message"]["messageId"], letter["note"]) == (message["messageId"], None)
+    ids, note = {"message_id": message["messageId"]}, {"note": "looked into"}
+    decided = site.request("POST", DISMISS, "admin", json=note, ids=ids)
+    assert (decided.json()["dismissedBy"], decided.json()["note"]) == ("demo-admin", "looked into")
+    again = site.request("POST", DISMISS, "admin", json=note, ids=ids)
+    assert (again.status_code, again.json()["code"]) == (409, "DEAD_LETTER_DECIDED")
+    unknown = site.request("POST", DISMISS, "admin", json=note)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "DEAD_LETTER_UNKNOWN")
+    dismissed = {"state": "dismissed"}
+    kept = site.request("GET", "/admin/mood-messages/dead-letters", "admin", params=dismissed)
+    assert kept.json()["deadLetters"] == [decided.json()]
 
 
 def test_messages_come_by_page(site: Site) -> None:

@@ -158,6 +158,7 @@ def has_success(answers: Counter[int]) -> bool:
     return any(200 <= status < 300 for status in answers)
 
 
+DISMISS_MESSAGE = "POST /admin/mood-messages/dead-letters/{message_id}/dismiss"
 TEMPLATE: Final = {
     "name": "An example",
     "messageType": "private_custom",
@@ -236,6 +237,7 @@ def bodies(site: Site, tip_id: str, role: Role) -> dict[str, Any]:
         "POST /stage/purchases/{purchase_id}/abandon": {"kind": "FULL_REFUND"},
         "POST /stage/dead-letters/{letter_id}/retry": {"note": "a check"},
         "POST /stage/dead-letters/{letter_id}/dismiss": {"note": "a check"},
+        DISMISS_MESSAGE: {"note": "a check"},
         "PUT /users/{user_id}": {"username": VIEWER, "membershipTier": "VIP_PLATINUM"},
         "PUT /models/{model_id}": {"displayName": "Ruby Rain", "roomId": ROOM},
         "POST /admin/lovense/dead-letters/{record_id}/requeue": {"note": "a check"},
@@ -292,6 +294,16 @@ def new_stage_letter(site: Site, purchase_id: str) -> str:
         purchase_id,
     )
     return str(letter["letter_id"])
+
+
+def new_dead_message(site: Site, role: Role) -> str:
+    message_id = new_message(site, role)
+    site.query(
+        "UPDATE mood_messages SET state = 'failed', reason = 'ROOM_UNAVAILABLE', failed_at = now()"
+        " WHERE message_id = $1::text::uuid",
+        message_id,
+    )
+    return message_id
 
 
 def new_webhook(site: Site) -> str:
@@ -381,6 +393,8 @@ def with_examples(
             ids["purchase_id"] = bought.get(name, "none")
         if "{letter_id}" in name:
             ids["letter_id"] = letters.get(name, "none")
+        if name == DISMISS_MESSAGE and tip_id != "none":
+            ids["message_id"] = new_dead_message(site, role)
         if "{record_id}" in name:
             ids["record_id"] = new_letter(site, tip_id)
         if "{consumer}" in name:

@@ -187,12 +187,26 @@ async def test_a_failed_one_is_a_dead_letter_with_its_reason(room: Store) -> Non
     )
     await room.messages.change_messages([failed])
     [letter] = await room.message_reads.load_failed(None, 10)
-    assert (letter.message_id, letter.reason, letter.attempts) == (
+    dead = letter.message
+    assert (dead.message_id, dead.reason, dead.attempts) == (
         message.message_id,
         "ROOM_UNAVAILABLE",
         4,
     )
-    assert await room.message_reads.load_failed(letter.message_id, 10) == []
+    assert await room.message_reads.load_failed(dead.message_id, 10) == []
+    dismissed = await room.message_reads.dismiss_failed(dead.message_id, "boss", "looked into")
+    assert (dismissed.message, dismissed.dismissed_by, dismissed.note) == (
+        dead,
+        "boss",
+        "looked into",
+    )
+    assert await room.message_reads.load_failed(None, 10) == []
+    assert await room.message_reads.load_failed(None, 10, dismissed=True) == [dismissed]
+    with pytest.raises(Refused, match="DEAD_LETTER_DECIDED"):
+        await room.message_reads.dismiss_failed(dead.message_id, "boss", "again")
+    well = await room.messages.add_message(private(), None)
+    with pytest.raises(Refused, match="DEAD_LETTER_UNKNOWN"):
+        await room.message_reads.dismiss_failed(well.message_id, "boss", "it is not dead")
 
 
 # ---- what is taken up again ------------------------------------------------------------------
@@ -225,7 +239,7 @@ async def test_a_message_waits_for_a_day(room: Store) -> None:
     await change(room, young, None)
     assert await room.messages.expire_waiting() == 1
     [letter] = await room.message_reads.load_failed(None, 10)
-    assert (letter.message_id, letter.reason) == (old.message_id, "EXPIRED")
+    assert (letter.message.message_id, letter.message.reason) == (old.message_id, "EXPIRED")
 
 
 # ---- writing ---------------------------------------------------------------------------------

@@ -12,14 +12,11 @@ import msgspec
 import pytest
 import trio
 
-from actors.ports import Broadcast, UserRecord
 from actors.stage.ports import OwedPayment, Purchase, PurchaseOrder, StageRecord
-from actors.transfers import NewHold, Posted
 from protocol import performance_menu_edit as edit
 from protocol.errors import ErrorCode, Refusal, Refused
-from protocol.pattern_library import Library
-from protocol.performance_menu import MenuQueueMode, Menus, Visibility
-from protocol.performance_menu_edit import ItemDraft, MenuDraft
+from protocol.performance_menu import MenuQueueMode, Visibility
+from protocol.performance_menu_edit import ItemDraft
 from protocol.stage import (
     DEPTH_MAX,
     FULL_REFUND,
@@ -33,25 +30,16 @@ from protocol.stage import (
     StageOrder,
     StageState,
 )
-from protocol.tip_activated import LovenseMode, MembershipTier
-from protocol.toy_settings import ModelSettings
 from server.store.stage_store import StageLetterState
 from server.store.store import Store
 from tests.store.rows import fetch
+from tests.store.stages import ON_MENU, edit_menus, go_live, hold_for, new_hold, order_of
 
 NODE, OTHER_NODE = uuid4(), uuid4()
 CREATED, READY, STARTED, FINISHED, ABANDONED, CANCELLED = StageState
-ON_MENU = MenuDraft(name="Queue", queue_mode=MenuQueueMode.ON)
 START = Move(READY, STARTED)
 FINISH = Move(STARTED, FINISHED, Payment(PaymentKind.SETTLE))
 BACK = Move(READY, ABANDONED, Payment(PaymentKind.RELEASE), FULL_REFUND)
-
-
-async def edit_menus(store: Store, change: Callable[[Menus], Menus | list[Refusal]]) -> None:
-    def apply(menus: Menus, _library: Library) -> Menus | list[Refusal]:
-        return change(menus)
-
-    assert isinstance(await store.menus.edit("model-1", apply, "ruby"), tuple)
 
 
 async def change_item(store: Store, **change: Any) -> None:
@@ -66,43 +54,19 @@ async def change_menu(store: Store, **change: Any) -> None:
 
 @pytest.fixture
 async def live(store: Store) -> Store:
-    """model-1 is live in room-1 and sells a dance for 50 tokens; ann and bob have 1,000."""
-    await store.rooms.add_model("model-1", "Ruby Rain", ModelSettings())
-    await store.rooms.add_room("room-1", "model-1")
-    await store.rooms.start_broadcast("room-1", Broadcast("live-1", LovenseMode.EXTENSION))
-    for user_id in ("ann", "bob"):
-        await store.members.save_user(UserRecord(user_id, user_id, MembershipTier.FREE))
-        await store.ledger.deposit(user_id, user_id, 1_000)
-    await edit_menus(store, lambda menus: edit.add_menu(menus, "menu", ON_MENU))
-    dance = ItemDraft(name="Dance", token_value=50)
-    await edit_menus(store, lambda menus: edit.add_item(menus, "menu", "dance", dance, ()))
+    await go_live(store)
     return store
 
 
-def order(key: str = "key-1", **fields: Any) -> PurchaseOrder:
-    plain = PurchaseOrder(
-        purchase_id=uuid4(),
-        user_id="ann",
-        username="Ann",
-        membership_tier=MembershipTier.FREE,
-        room_id="room-1",
-        idempotency_key=key,
-        menu_id="menu",
-        item_id="dance",
-        version=1,
-    )
-    return msgspec.structs.replace(plain, **fields)
-
-
 async def begun(store: Store, key: str = "key-1", **fields: Any) -> Purchase:
-    found = await store.purchases.begin(order(key, **fields), NODE)
+    found = await store.purchases.begin(order_of(key, **fields), NODE)
     assert isinstance(found, Purchase), found
     return found
 
 
 async def refused(store: Store, **fields: Any) -> ErrorCode:
     before = await fetch(store, "SELECT count(*) FROM menu_purchases")
-    found = await store.purchases.begin(order(**fields), NODE)
+    found = await store.purchases.begin(order_of(**fields), NODE)
     assert isinstance(found, Refusal), found
     assert await fetch(store, "SELECT count(*) FROM menu_purchases") == before
     return found.code
@@ -112,26 +76,6 @@ async def bought(store: Store, key: str = "key-1", **fields: Any) -> PurchaseRec
     purchase = await begun(store, key, **fields)
     receipt, _ = await store.purchases.confirm(purchase.purchase_id, 950)
     return receipt
-
-
-async def held(store: Store, purchase: Purchase) -> Posted:
-    """As the room has the ledger do it."""
-    [outcome] = await store.ledger.post(
-        [
-            NewHold(
-                hold_id=str(purchase.purchase_id),
-                user_id=purchase.user_id,
-                room_id=purchase.room_id,
-                amount=purchase.tokens,
-                item=purchase.item,
-                broadcast_id=purchase.broadcast_id,
-                model_id=purchase.model_id,
-                expires_at=None,
-            )
-        ]
-    )
-    assert isinstance(outcome, Posted), outcome
-    return outcome
 
 
 async def stage(store: Store) -> StageRecord:
@@ -185,9 +129,9 @@ async def test_a_key_is_asked_for_before_anything_else(live: Store) -> None:
     await change_item(live, active=False, token_value=7)
     await change_menu(live, visibility=Visibility.PRIVATE)
     await live.rooms.end_broadcast("room-1", "live-1")
-    assert await live.purchases.begin(order(version=9), NODE) == receipt
+    assert await live.purchases.begin(order_of(version=9), NODE) == receipt
     await edit_menus(live, lambda menus: edit.remove_menu(menus, "menu"))
-    assert await live.purchases.begin(order(), OTHER_NODE) == receipt
+    assert await live.purchases.begin(order_of(), OTHER_NODE) == receipt
     assert await live.purchases.confirm(receipt.purchase_id, 1) == (
         receipt,
         (await stage(live)).items[0],
@@ -235,7 +179,7 @@ async def test_a_stage_is_so_deep_and_past_that_nothing_is_begun(live: Store) ->
     for number in range(DEPTH_MAX):
         await begun(live, f"key-{number}")
     assert await refused(live, key="one-more") is ErrorCode.STAGE_FULL
-    assert isinstance(await live.purchases.begin(order("key-0"), NODE), Purchase)
+    assert isinstance(await live.purchases.begin(order_of("key-0"), NODE), Purchase)
     await change_menu(live, queue_mode=MenuQueueMode.OFF)
     await begun(live, "settles-at-once", version=2)
 
@@ -267,17 +211,17 @@ def told(found: list[Any]) -> Counter[str]:
 
 async def test_of_two_that_race_for_the_last_unit_one_wins(live: Store) -> None:
     await change_item(live, max_daily_purchases=1)
-    orders = [order(f"key-{number}", version=2) for number in range(8)]
+    orders = [order_of(f"key-{number}", version=2) for number in range(8)]
     found = await all_at_once(*begins(live, *orders))
     assert told(found) == {"Purchase": 1, "DAILY_LIMIT_REACHED": 7}
 
 
 async def test_the_same_key_at_once_is_one_purchase(live: Store) -> None:
-    found = await all_at_once(*begins(live, *(order("key-1") for _ in range(8))))
+    found = await all_at_once(*begins(live, *(order_of("key-1") for _ in range(8))))
     assert told(found) == {"Purchase": 8}
     assert len({each.purchase_id for each in found}) == 1
     assert sum(not each.again for each in found) == 1
-    other = await live.purchases.begin(order("key-1"), OTHER_NODE)
+    other = await live.purchases.begin(order_of("key-1"), OTHER_NODE)
     assert isinstance(other, Refusal)
     assert other.code is ErrorCode.LEDGER_UNAVAILABLE, "this server is having it paid"
 
@@ -286,7 +230,7 @@ async def test_the_last_place_on_a_stage_goes_to_one(live: Store) -> None:
     for number in range(DEPTH_MAX - 1):
         await begun(live, f"key-{number}")
     orders = [
-        order(f"race-{number}", user_id=user_id)
+        order_of(f"race-{number}", user_id=user_id)
         for number, user_id in enumerate(["ann", "bob"] * 4)
     ]
     found = await all_at_once(*begins(live, *orders))
@@ -297,7 +241,7 @@ async def test_an_edit_and_a_purchase_that_race_agree_on_a_price(live: Store) ->
     async def dearer() -> None:
         await change_item(live, token_value=99)
 
-    orders = [order(f"key-{number}") for number in range(6)]
+    orders = [order_of(f"key-{number}") for number in range(6)]
     found = await all_at_once(*begins(live, *orders[:3]), dearer, *begins(live, *orders[3:]))
     prices = {each.tokens for each in found if isinstance(each, Purchase)}
     assert prices <= {50}, "nobody pays another price than was shown"
@@ -309,37 +253,12 @@ async def test_an_edit_and_a_purchase_that_race_agree_on_a_price(live: Store) ->
 
 async def test_the_last_tokens_go_to_one(live: Store) -> None:
     """The ledger's part of it: five dances for the tokens of three."""
-    await live.ledger.post(
-        [
-            NewHold(
-                hold_id="spent",
-                user_id="ann",
-                room_id="room-1",
-                amount=850,
-                item=(await begun(live, "first")).item,
-                broadcast_id="live-1",
-                model_id="model-1",
-                expires_at=None,
-            )
-        ]
-    )
+    first = new_hold(await begun(live, "first"))
+    await live.ledger.post([msgspec.structs.replace(first, hold_id="spent", amount=850)])
     purchases = [await begun(live, f"key-{number}") for number in range(5)]
 
     async def pay(purchase: Purchase) -> Any:
-        [outcome] = await live.ledger.post(
-            [
-                NewHold(
-                    hold_id=str(purchase.purchase_id),
-                    user_id="ann",
-                    room_id="room-1",
-                    amount=50,
-                    item=purchase.item,
-                    broadcast_id="live-1",
-                    model_id="model-1",
-                    expires_at=None,
-                )
-            ]
-        )
+        [outcome] = await live.ledger.post([new_hold(purchase)])
         return outcome
 
     found = await all_at_once(*[lambda each=each: pay(each) for each in purchases])  # type: ignore[misc]
@@ -354,9 +273,9 @@ async def test_a_purchase_that_was_not_paid_frees_its_key(live: Store) -> None:
     await live.purchases.fail(first.purchase_id, ErrorCode.INSUFFICIENT_TOKENS)
     again = await begun(live)
     assert again.purchase_id != first.purchase_id
-    await held(live, again)
+    await hold_for(live, again)
     await live.purchases.fail(again.purchase_id, ErrorCode.ROOM_BUSY)
-    kept = await live.purchases.begin(order(), NODE)
+    kept = await live.purchases.begin(order_of(), NODE)
     assert isinstance(kept, Purchase), "what the ledger has is not forgotten"
     assert kept.purchase_id == again.purchase_id
     assert await live.stages.load_purchase(first.purchase_id) is None
@@ -364,7 +283,7 @@ async def test_a_purchase_that_was_not_paid_frees_its_key(live: Store) -> None:
 
 async def test_what_a_server_left_behind_ends_as_the_ledger_says(live: Store) -> None:
     paid, unpaid, fresh = [await begun(live, f"key-{number}") for number in range(3)]
-    posted = await held(live, paid)
+    posted = await hold_for(live, paid)
     assert await live.purchases.resolve_stale(10) == []
     await fetch(
         live,
@@ -375,7 +294,7 @@ async def test_what_a_server_left_behind_ends_as_the_ledger_says(live: Store) ->
     [(model_id, ready)] = await live.purchases.resolve_stale(10)
     assert model_id == "model-1"
     assert (ready.purchase_id, ready.state) == (paid.purchase_id, READY)
-    receipt = await live.purchases.begin(order("key-0"), OTHER_NODE)
+    receipt = await live.purchases.begin(order_of("key-0"), OTHER_NODE)
     assert isinstance(receipt, PurchaseReceipt)
     assert receipt.balance == posted.balance
     assert await live.stages.load_purchase(unpaid.purchase_id) is None
@@ -386,10 +305,10 @@ async def test_what_a_server_left_behind_ends_as_the_ledger_says(live: Store) ->
 async def test_another_server_goes_on_once_the_first_is_silent(live: Store) -> None:
     first = await begun(live)
     await fetch(live, "UPDATE menu_purchases SET attempted_at = now() - interval '61 seconds'")
-    taken = await live.purchases.begin(order(), OTHER_NODE)
+    taken = await live.purchases.begin(order_of(), OTHER_NODE)
     assert isinstance(taken, Purchase)
     assert (taken.purchase_id, taken.again) == (first.purchase_id, True)
-    assert isinstance(await live.purchases.begin(order(), NODE), Refusal)
+    assert isinstance(await live.purchases.begin(order_of(), NODE), Refusal)
 
 
 # ---- moves -------------------------------------------------------------------------------------
@@ -490,7 +409,7 @@ async def test_an_order_is_kept_and_its_change_recorded(live: Store) -> None:
 # ---- what is owed ------------------------------------------------------------------------------
 
 
-async def test_what_a_move_owes_is_owed_until_it_is_done_and_in_its_order(live: Store) -> None:
+async def test_what_a_move_owes_is_owed_until_it_is_done_and_in_its_order_of(live: Store) -> None:
     receipt = await bought(live)
     purchase_id = receipt.purchase_id
     settle = Payment(PaymentKind.SETTLE)

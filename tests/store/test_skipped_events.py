@@ -156,9 +156,10 @@ async def test_a_consumer_that_gets_it_after_all_has_not_skipped_it(three: Store
     await unguarded(
         three,
         "INSERT INTO skipped_events (consumer, tip_id, reason) SELECT c.name, 'b', 'too new'"
-        " FROM event_consumers c WHERE c.name IN ('loyalty', 'room')",
+        " FROM event_consumers c WHERE c.name IN ('loyalty', 'messaging', 'room')",
     )
     await three.loyalty.credit_points(events)
+    await three.messages.record_thanks(events, [])
     await three.rooms.append_audit([], ["b"])
     assert await skipped(three) == []
 

@@ -11,6 +11,7 @@ import { CoverageCard } from "./coverage_card.js";
 import { DevicesCard } from "./devices_card.js";
 import { levelsCard } from "./levels_card.js";
 import { MenuCard } from "./menu_card.js";
+import { MenusCard } from "./menus_card.js";
 import { MessagesCard } from "./messages_card.js";
 import { openModelToys, reopen } from "./model_toys.js";
 import {
@@ -85,6 +86,7 @@ async function start() {
   });
   const devices = new DevicesCard({ get, put, remove, changed: refresh, note: LIMIT_NOTE });
   const stage = new StageCard({ get, post, patch, changed: refresh });
+  const menus = new MenusCard({ get, post, put, remove, changed: refresh });
   const say = (text) => {
     alertText = text;
     refresh();
@@ -186,6 +188,7 @@ async function start() {
     }
   });
   client.addEventListener("snapshot", ({ detail }) => orSay(stage.read(detail.room.modelId)));
+  client.addEventListener("snapshot", ({ detail }) => orSay(menus.read(detail.room.modelId)));
   client.addEventListener("stageChanged", ({ detail }) => stage.moved(detail));
   client.addEventListener("tipNotice", ({ detail }) => {
     feed.add(detail);
@@ -227,7 +230,7 @@ async function start() {
         </div>
         <div class="column">
           ${broadcastCard({ room, integration, online, goLive, end })}
-          ${stage.template({ room, orSay })} ${queueCard(queue)}
+          ${stage.template({ room, orSay })} ${menus.template()} ${queueCard(queue)}
           ${queueModeCard({ mode: askedQueueMode ?? queue.mode, choose: chooseQueueMode })}
           ${syncCard({ mode: askedSyncMode ?? room?.viewerSyncMode, choose: chooseSyncMode })}
           ${coverage.template()} ${simulator === null ? nothing : levelsCard(simulator.levels)}

@@ -48,7 +48,8 @@ function issue(as) {
   return exchange("/demo/tokens", "POST", { as });
 }
 
-/** Rejects with the server's own words, and its `code`, where it refuses. */
+/** Rejects with the server's own words, its `code`, and the `errors` of single fields, where it
+ * refuses. */
 async function exchange(path, method, body, headers = {}) {
   const response = await fetch(path, {
     method,
@@ -57,7 +58,9 @@ async function exchange(path, method, body, headers = {}) {
   });
   const answer = await response.json();
   if (!response.ok) {
-    throw Object.assign(new Error(answer.detail ?? answer.title), { code: answer.code });
+    const { code, detail, title, field } = answer;
+    const errors = answer.errors ?? (field === undefined ? [] : [{ field, detail }]);
+    throw Object.assign(new Error(detail ?? title), { code, errors });
   }
   return answer;
 }

@@ -1,0 +1,86 @@
+"""The bench's section "stage", as short as it gets: what it measures, not how fast."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import report
+from bench.placement import machine, place
+from bench.progress import Progress
+from bench.results import Run, StageResult
+from bench.room_setup import TokenBooth
+from bench.scenario_stage import SETTINGS, StagePlan, run_stage
+from bench.server import run_database, run_server
+from protocol.tip_activated import MembershipTier
+
+TIERS = (MembershipTier.VIP_DIAMOND, MembershipTier.VIP_GOLD)
+PLAN = StagePlan(
+    models=2,
+    buyers=5,
+    levels_per_s=(20.0,),
+    level_s=0.5,
+    performances=2,
+    performances_per_s=10.0,
+    tips=6,
+    tips_per_s=20.0,
+    tiers=TIERS,
+)
+
+
+@pytest.fixture(scope="module")
+def result() -> Iterator[StageResult]:
+    booth, placed = TokenBooth(), place()
+    # Not pytest's own folder, see tests/fixtures_postgres.py.
+    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as name:
+        folder = Path(name)
+        with (
+            run_database(folder / "postgres", placed.database) as database,
+            run_server(
+                folder / "server",
+                placed.server,
+                database.dsn,
+                booth.secret,
+                booth.admin(),
+                SETTINGS,
+            ) as server,
+        ):
+            yield run_stage(PLAN, server, database, booth, Progress())
+
+
+@pytest.mark.slow  # a server and a PostgreSQL of its own, and a thanks that waits for a second
+def test_every_purchase_joins_and_every_performance_settles(result: StageResult) -> None:
+    assert result.failures == {}
+    [level] = result.levels
+    assert level.asked == level.joined == 10
+    assert level.to_answer.samples == level.to_joined.samples == 10
+    assert result.start_to_settled.samples == result.finish_to_settled.samples == 2
+
+
+@pytest.mark.slow  # the same run
+def test_every_tip_is_thanked_after_its_delay(result: StageResult) -> None:
+    assert [(each.tier, each.delay_s) for each in result.thanks] == [
+        ("VIP_DIAMOND", 0.0),
+        ("VIP_GOLD", 1.0),
+    ]
+    assert [each.lateness.samples for each in result.thanks] == [3, 3]
+
+
+@pytest.mark.slow  # the same run
+def test_the_table_stands_beside_the_wishes(result: StageResult) -> None:
+    run = Run(
+        command="bench",
+        seed=1,
+        started_at_utc="2026-01-01T00:00:00+00:00",
+        machine=machine(),
+        placement=place(),
+        room=None,
+        fan_out=[],
+        ledger=None,
+        stage=result,
+    )
+    table = report.table(run)
+    for said in ("500/s, joined p99 < 100 ms", "VIP_GOLD, after 1 s", "failures            none"):
+        assert said in table
+    assert report.failures(run) == 0
