@@ -3,7 +3,8 @@
 limits       every bound and timeout of this package
 framing      a message framed once, for everyone
 outbox       the only writer of one socket: direct sends, a bounded backlog, an overflow
-stream       what trio-websocket reads from and writes to: the same socket, through the outbox
+handshake_stream   what trio-websocket shakes hands on: the same socket, through the outbox
+intake       plain messages out of bytes; incoming: and all else that a peer says, and how it ends
 connection   one accepted socket: its outbox, its deadline, how it closes
 handshake    the HTTP upgrade
 rate_limit   frames per second of one connection, and when it is a flood
@@ -17,6 +18,6 @@ lifetime     the task of one connection: handshake, what is said, close; nothing
 listener     accept, connection limits, drain
 room_endpoint  what the listener serves: path, origin and subprotocol, then a session
 
-Direction: listener -> lifetime -> handshake -> fan_out -> connection -> outbox, stream; beside it
+Direction: listener -> lifetime -> handshake -> fan_out -> connection -> incoming, outbox; beside it
 room_endpoint -> session.
 """

@@ -17,9 +17,10 @@ from protocol.errors import CLOSES, CloseCode
 from protocol.frames import Gap, ServerFrame
 from protocol.reconnect import close_reason
 from server.sockets.framing import close_frame, message_frame
+from server.sockets.handshake_stream import HandshakeStream
+from server.sockets.incoming import MESSAGE_TOO_BIG, Incoming
 from server.sockets.limits import SocketLimits
 from server.sockets.outbox import Outbox
-from server.sockets.stream import OutboxStream
 
 PROTOCOL_ERROR: Final = 1002
 INTERNAL_ERROR: Final = 1011
@@ -44,11 +45,11 @@ class Connection:
         "address",
         "close_code",
         "codec",
+        "incoming",
         "last_heard_s",
         "opened",
         "outbox",
         "session_id",
-        "stream",
     )
 
     def __init__(
@@ -68,7 +69,13 @@ class Connection:
         self.outbox = Outbox(
             sock, limits.outbox_bytes_max, limits.sampled_bytes_max, self, left_out
         )
-        self.stream = OutboxStream(sock, self.outbox, self._heard)
+        self.incoming = Incoming(
+            sock,
+            self.outbox,
+            self._heard,
+            message_bytes_max=limits.message_bytes_max,
+            read_bytes=limits.receive_bytes,
+        )
         self.opened = False
         """Set by the handshake; before it nothing of ours may be sent."""
         self.codec: Codec | None = None
@@ -93,6 +100,10 @@ class Connection:
     def detach(self) -> None:
         """The nursery is about to end: start nothing in it any more."""
         self._nursery = None
+
+    def handshake_stream(self, on_end: Callable[[], None]) -> HandshakeStream:
+        """For the library, until frames come. `on_end`: nothing more can come."""
+        return HandshakeStream(self._sock, self.outbox, self._heard, on_end)
 
     def close_at(self, deadline_s: float, code: CloseCode | None) -> None:
         """Close with `code` when trio's clock reaches `deadline_s`, instead of at the deadline
@@ -198,8 +209,11 @@ class Connection:
         self.last_heard_s = trio.current_time()
 
 
-_OURS_TO_TELL: Final = frozenset({PROTOCOL_ERROR, 1003, 1007})
-"""Close codes (RFC 6455, 7.4.1) that trio-websocket reports when it could not parse what the peer
-sent; it drops the stream without telling the peer why."""
+_OURS_TO_TELL: Final = frozenset({PROTOCOL_ERROR, 1003, 1007, MESSAGE_TOO_BIG})
+"""Close codes (RFC 6455, 7.4.1) of a peer that did what is forbidden, and has not been told."""
 
-_STANDARD_REASONS: Final = {INTERNAL_ERROR: "internal error", PROTOCOL_ERROR: "protocol error"}
+_STANDARD_REASONS: Final = {
+    INTERNAL_ERROR: "internal error",
+    PROTOCOL_ERROR: "protocol error",
+    MESSAGE_TOO_BIG: "message too big",
+}

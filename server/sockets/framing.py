@@ -13,8 +13,6 @@ PING_FRAME: Final = bytes(_FRAMES.ping())
 _TEXT: Final = 0x81
 _BINARY: Final = 0x82
 """FIN and the opcode."""
-_CLOSE_FIRST_BYTE: Final = 0x88
-"""FIN and opcode 8; a control frame is never fragmented."""
 
 
 def message_frame(payload: bytes, binary: bool) -> bytes:
@@ -32,8 +30,3 @@ def message_frame(payload: bytes, binary: bool) -> bytes:
 def close_frame(code: int, reason: str) -> bytes:
     """The last frame of a connection. A reason over 123 bytes is cut."""
     return bytes(_FRAMES.close(code, reason))
-
-
-def is_close_frame(data: bytes | bytearray | memoryview) -> bool:
-    """Whether `data`, the start of a frame, is a close frame."""
-    return data[0] == _CLOSE_FIRST_BYTE

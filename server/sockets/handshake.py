@@ -7,9 +7,10 @@ from typing import Final
 
 import msgspec
 import trio
-from trio_websocket import WebSocketConnection, WebSocketRequest, wrap_server_stream
+from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
 from server.sockets.connection import Connection
+from server.sockets.handshake_stream import HandshakeStream
 from server.sockets.limits import SocketLimits
 
 
@@ -29,32 +30,53 @@ class Acceptance(msgspec.Struct, frozen=True):
 Judge = Callable[[WebSocketRequest], Acceptance | Rejection]
 
 
+class Upgraded(msgspec.Struct, frozen=True):
+    """What an upgrade that was accepted asked for, and what it got."""
+
+    path: str
+    subprotocol: str | None
+
+
 async def shake_hands(
-    connection: Connection, nursery: trio.Nursery, limits: SocketLimits, judge: Judge
-) -> WebSocketConnection | None:
-    """The open WebSocket; None when the upgrade was refused and answered. trio-websocket's reader
-    goes on in `nursery`."""
+    connection: Connection, limits: SocketLimits, judge: Judge
+) -> Upgraded | None:
+    """Frames come next; None when the upgrade was refused and answered, or the peer is gone.
+    trio-websocket's reader does not outlive it."""
     connection.close_at(trio.current_time() + limits.handshake_timeout_s, None)
-    connection.stream.on_end = nursery.cancel_scope.cancel
-    request = await wrap_server_stream(
-        nursery,
-        connection.stream,
-        max_message_size=limits.message_bytes_max,
-        receive_buffer_size=limits.receive_bytes,
-    )
-    connection.stream.on_end = None
-    flaw = "wait for the answer" if connection.stream.early else flaw_of(request.headers)
-    match judge(request) if flaw is None else Rejection(400, flaw):
+    upgraded = None
+    async with trio.open_nursery() as shaking:
+        stream = connection.handshake_stream(shaking.cancel_scope.cancel)
+        request = await wrap_server_stream(
+            shaking,
+            stream,
+            max_message_size=limits.message_bytes_max,
+            receive_buffer_size=limits.receive_bytes,
+        )
+        flaw = "wait for the answer" if stream.early else flaw_of(request.headers)
+        verdict = judge(request) if flaw is None else Rejection(400, flaw)
+        try:
+            upgraded = await _answer(request, verdict, stream)
+        except ConnectionClosed:
+            upgraded = None  # it was gone before the answer
+        shaking.cancel_scope.cancel()
+    if upgraded is not None:
+        connection.opened = True
+        connection.close_at(math.inf, None)
+    return upgraded
+
+
+async def _answer(
+    request: WebSocketRequest, verdict: Acceptance | Rejection, stream: HandshakeStream
+) -> Upgraded | None:
+    match verdict:
         case Rejection(status, text):
             headers = [(b"Content-Type", b"text/plain")]
             await request.reject(status, extra_headers=headers, body=text.encode())
             return None
         case Acceptance(subprotocol):
-            connection.stream.begin_frames(limits.message_bytes_max)
-            socket = await request.accept(subprotocol=subprotocol)
-            connection.opened = True
-            connection.close_at(math.inf, None)
-            return socket
+            stream.frames_next()
+            await request.accept(subprotocol=subprotocol)
+            return Upgraded(request.path, subprotocol)
 
 
 def flaw_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

@@ -1,9 +1,9 @@
 """Intake: takes the plain messages out of what a peer sends. Pure; read `feed`.
 
-Nearly all that a page sends is one whole, final, masked frame for each message. Those are read
-here, without wsproto's objects and without a second task. Everything else goes on to
-trio-websocket as it came: control frames, messages in fragments or in several reads, and all that
-the protocol forbids, from there on with all that follows.
+Nearly all that a page sends is one whole, final, masked frame for each message, or a pong, of which
+nothing matters but that it came. Those are read here, without wsproto's objects. Everything else is
+passed on to wsproto as it came: other control frames, messages in fragments or in several reads,
+and all that the protocol forbids, from there on with all that follows.
 """
 
 from typing import Final
@@ -22,9 +22,9 @@ _CONTROL_BYTES_MAX: Final = 125
 
 class Intake:
     """The frames of one peer from its first on. `messages`: the plain ones, to be taken out in
-    order; `passed`: bytes for trio-websocket; `messages_passed`: how many whole messages those
-    hold. A message that comes behind one of these goes the same way, until somebody has taken
-    them and counted `messages_passed` down: so their order is kept."""
+    order; `passed`: bytes for wsproto; `messages_passed`: how many whole messages those hold. A
+    message that comes behind one of these goes the same way, until somebody has taken them and
+    counted `messages_passed` down: so their order is kept."""
 
     __slots__ = (
         "_bytes_max",
@@ -38,10 +38,9 @@ class Intake:
         "passed",
     )
 
-    def __init__(self, message_bytes_max: int, *, foreign: bool = False) -> None:
-        """`foreign`: where the first frame begins is not known; everything is passed on."""
+    def __init__(self, message_bytes_max: int) -> None:
         self._bytes_max = message_bytes_max
-        self.foreign = foreign
+        self.foreign = False
         """All that comes is passed on, whatever it is."""
         self._fragmented = False
         """A message in fragments is under way."""
@@ -54,6 +53,11 @@ class Intake:
         self.messages: list[bytes | str] = []  # an empty deque takes 760 bytes, of every member
         self.passed = b""
         self.messages_passed = 0
+
+    @property
+    def between_messages(self) -> bool:
+        """Nothing that was passed on has a rest to come."""
+        return not (self.foreign or self._fragmented or self._left)
 
     def feed(self, data: bytes) -> None:
         """The next bytes, as many as have come."""
@@ -93,12 +97,14 @@ class Intake:
                 try:
                     self.messages.append(payload if opcode == _BINARY else payload.decode())
                 except UnicodeDecodeError:
-                    self.foreign = True  # the answer to this is trio-websocket's
+                    self.foreign = True  # the answer to this is wsproto's
                     return at
                 return end
             if opcode == _BINARY:  # text that is none is refused at its first wrong byte
                 self._rest = data[at:]
                 return len(data)
+        if opcode == _PONG and end <= len(data):
+            return end
         if opcode < _CLOSE:
             self._fragmented = not ends_message
         elif opcode == _CLOSE:

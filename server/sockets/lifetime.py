@@ -6,13 +6,14 @@ from typing import Final, Protocol
 
 import structlog
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
+from trio_websocket import WebSocketRequest
 from wsproto.utilities import ProtocolError
 
 from server.sockets.connection import INTERNAL_ERROR, PROTOCOL_ERROR, Connection
 from server.sockets.fan_out import FanOut
-from server.sockets.handshake import Acceptance, Rejection, shake_hands
+from server.sockets.handshake import Acceptance, Rejection, Upgraded, shake_hands
 from server.sockets.heartbeat import HeartbeatWheel
+from server.sockets.incoming import PeerEnded
 from server.sockets.limits import SocketLimits
 
 _log = structlog.get_logger(__name__)
@@ -25,8 +26,8 @@ class Endpoint(Protocol):
 
     def judge(self, request: WebSocketRequest) -> Acceptance | Rejection: ...
 
-    async def talk(self, connection: Connection, socket: WebSocketConnection) -> None:
-        """Until our side ends it; raises trio_websocket.ConnectionClosed when the peer does."""
+    async def talk(self, connection: Connection, upgraded: Upgraded) -> None:
+        """Until our side ends it; raises PeerEnded when the peer does."""
         ...
 
 
@@ -46,10 +47,10 @@ async def serve_connection(
                 scope = nursery.cancel_scope
                 connection.attach(nursery)
                 try:
-                    socket = await shake_hands(connection, nursery, limits, endpoint.judge)
-                    if socket is not None:
+                    upgraded = await shake_hands(connection, limits, endpoint.judge)
+                    if upgraded is not None:
                         heartbeats.add(connection)
-                        await _talk(connection, socket, endpoint)
+                        await _talk(connection, upgraded, endpoint)
                 finally:
                     connection.detach()
                 scope.cancel()
@@ -62,17 +63,16 @@ async def serve_connection(
         await connection.finish()
 
 
-async def _talk(connection: Connection, socket: WebSocketConnection, endpoint: Endpoint) -> None:
+async def _talk(connection: Connection, upgraded: Upgraded, endpoint: Endpoint) -> None:
     try:
-        await endpoint.talk(connection, socket)
-    except ConnectionClosed as closed:
-        # Without a reason the library gave up on what it read.
-        connection.peer_closed(closed.reason.code if closed.reason else PROTOCOL_ERROR)
+        await endpoint.talk(connection, upgraded)
+    except PeerEnded as ended:
+        connection.peer_closed(ended.code)
 
 
 def _explain(connection: Connection, group: BaseExceptionGroup[Exception]) -> None:
-    """A peer can bring trio-websocket's reader to raise: bytes that no Host header may have, a
-    ping behind a message that was too long. Anything else is a fault of ours."""
+    """A peer can bring trio-websocket's reader to raise: bytes that no Host header may have.
+    Anything else is a fault of ours."""
     _, faults = group.split((ProtocolError, UnicodeError))
     if faults is None:
         if not connection.opened:

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import unquote
 
 import msgspec
-from trio_websocket import WebSocketConnection, WebSocketRequest
+from trio_websocket import WebSocketRequest
 
 from actors.ports import MemberMail, MemberStore, Rooms
 from protocol.codec import CODECS
@@ -16,7 +16,7 @@ from server.auth import Authority
 from server.sockets.admission import Admission, AdmissionStatistics
 from server.sockets.connection import Connection
 from server.sockets.fan_out import FanOut
-from server.sockets.handshake import Acceptance, Rejection
+from server.sockets.handshake import Acceptance, Rejection, Upgraded
 from server.sockets.limits import SocketLimits
 from server.sockets.member_book import MemberBook
 from server.sockets.session import FrameRefusals, Session, SessionPorts
@@ -61,15 +61,14 @@ class RoomEndpoint:
     def judge(self, request: WebSocketRequest) -> Acceptance | Rejection:
         return judge(request.path, request.headers, request.proposed_subprotocols, self._origins)
 
-    async def talk(self, connection: Connection, socket: WebSocketConnection) -> None:
+    async def talk(self, connection: Connection, upgraded: Upgraded) -> None:
         """One member's session."""
-        assert socket.path is not None
-        assert socket.subprotocol is not None
-        room_id = room_id_of(socket.path)
+        room_id = room_id_of(upgraded.path)
         assert room_id is not None, "judged"
-        connection.codec = CODECS[socket.subprotocol]
+        assert upgraded.subprotocol is not None, "as well"
+        connection.codec = CODECS[upgraded.subprotocol]
         self._ports.delivery.register(connection)
-        await Session(connection, socket, room_id, self._ports).run()
+        await Session(connection, room_id, self._ports).run()
 
     @property
     def admission(self) -> AdmissionStatistics:

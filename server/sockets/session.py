@@ -10,7 +10,6 @@ from typing import Final, assert_never
 
 import msgspec
 import trio
-from trio_websocket import WebSocketConnection
 
 from actors.ports import (
     Arrival,
@@ -124,7 +123,6 @@ class Session:
         "_ports",
         "_room",
         "_room_id",
-        "_socket",
         "_stops",
         "_user_id",
         "_verbs",
@@ -133,7 +131,6 @@ class Session:
     def __init__(
         self,
         connection: Connection,
-        socket: WebSocketConnection,
         room_id: str,
         ports: SessionPorts,
     ) -> None:
@@ -141,7 +138,6 @@ class Session:
         assert connection.codec is not None
         limits = ports.limits
         self._connection = connection
-        self._socket = socket
         self._room_id = room_id
         self._ports = ports
         self._codec: Codec = connection.codec
@@ -161,7 +157,7 @@ class Session:
 
     async def run(self) -> None:
         """Until the server ends it, and the connection knows why; raises
-        trio_websocket.ConnectionClosed when the peer does. A room that was told of a Join is
+        PeerEnded when the peer does. A room that was told of a Join is
         always told of the Leave."""
         try:
             await self._talk()
@@ -183,8 +179,7 @@ class Session:
 
     async def _next_frame(self) -> ClientFrame | None:
         """None: what came was refused and answered."""
-        stream, limits = self._connection.stream, self._ports.limits
-        message = await stream.next_message(self._socket, limits.receive_bytes)
+        message = await self._connection.incoming.next_message()
         now_s = trio.current_time()
         frame, refusal = self._decode(message)
         # Stop overtakes every limit but its own, which keeps stops from being a way to flood.

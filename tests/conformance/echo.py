@@ -8,12 +8,12 @@ end. Any path and any subprotocol are welcome; the limits are those that such su
 import argparse
 
 import trio
-from trio_websocket import WebSocketConnection, WebSocketRequest
+from trio_websocket import WebSocketRequest
 
 from server.sockets.connection import Connection
 from server.sockets.fan_out import FanOut
 from server.sockets.framing import message_frame
-from server.sockets.handshake import Acceptance, Rejection
+from server.sockets.handshake import Acceptance, Rejection, Upgraded
 from server.sockets.limits import SocketLimits
 from server.sockets.listener import SocketServer, serve_sockets
 
@@ -27,15 +27,12 @@ ECHO_LIMITS = SocketLimits(
 class EchoEndpoint:
     """Says what it hears. Who does not take it is no longer read."""
 
-    def __init__(self, limits: SocketLimits) -> None:
-        self._limits = limits
-
     def judge(self, request: WebSocketRequest) -> Acceptance | Rejection:
         return Acceptance(next(iter(request.proposed_subprotocols), None))
 
-    async def talk(self, connection: Connection, socket: WebSocketConnection) -> None:
+    async def talk(self, connection: Connection, _upgraded: Upgraded) -> None:
         while True:
-            said = await connection.stream.next_message(socket, self._limits.receive_bytes)
+            said = await connection.incoming.next_message()
             data = said if isinstance(said, bytes) else said.encode()
             connection.outbox.send(message_frame(data, binary=data is said))
             if connection.outbox.backlog_bytes:
@@ -57,7 +54,7 @@ async def serve_echo(
         port=port,
         limits=limits,
         delivery=FanOut(),
-        endpoint=EchoEndpoint(limits),
+        endpoint=EchoEndpoint(),
         task_status=task_status,
     )
 

@@ -10,10 +10,8 @@ import trio
 import trio.testing
 
 from protocol.delivery import COMMAND, NEVER_DROPPED, SAMPLED, Delivery, DeliveryClass
-from server.sockets.framing import close_frame
 from server.sockets.limits import SocketLimits
 from server.sockets.outbox import Outbox
-from server.sockets.stream import OutboxStream
 
 
 class Owner:
@@ -170,14 +168,6 @@ async def test_a_peer_that_is_gone_breaks_it_without_an_error(pair: Pair, backed
     assert pair.outbox.backlog_bytes == 0
     with pytest.raises(trio.BrokenResourceError):
         await pair.outbox.flushed()
-
-
-async def test_a_close_frame_of_the_library_is_the_last_to_leave(pair: Pair) -> None:
-    stream = OutboxStream(pair.ours, pair.outbox, lambda: None)
-    await stream.send_all(b"\x8a\x00")
-    await stream.send_all(close_frame(1000, ""))
-    pair.outbox.send(b"broadcast")
-    assert pair.read() == b"\x8a\x00\x88\x02\x03\xe8"
 
 
 @pytest.mark.parametrize("name", ["heartbeat_s", "connections_max", "outbox_bytes_max"])

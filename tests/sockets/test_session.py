@@ -317,7 +317,7 @@ async def test_a_ping_behind_a_message_that_was_too_long_is_no_fault_of_ours(
 
 
 async def test_one_who_pings_takes_no_pong_and_is_gone_is_forgotten_at_once(house: House) -> None:
-    """The library's reader ends where it answers; the session must hear of it."""
+    """What cannot be answered any more ends the session, which waits for it."""
     async with await house.raw_member(receive_buffer_bytes=4096) as stream:
         [connection] = house.delivery
 
