@@ -38,7 +38,7 @@ LEVEL_S: Final = 0.02
 _JOINS_AT_ONCE: Final = 64
 _JOIN_TIMEOUT_S: Final = 120.0
 _CONNECT_REF: Final = 1
-_SETTINGS: Final = ReportedSettings(
+LEVELS: Final = ReportedSettings(
     levels={"level1": {"min": 1, "max": "infinity", "time": LEVEL_S, "vLevel": 10}}
 )
 
@@ -141,7 +141,7 @@ class Pages:
         self.broadcasts[page.room_id] = snapshot.room.broadcast_id
         toy = ReportedToy(id=f"t{number}", name="lush", toy_type="lush", status="on", battery=90)
         if page.role is Role.MODEL:
-            self.ask(number, lambda ref: ReportSettings(ref, _SETTINGS), _nothing_more)
+            self.ask(number, lambda ref: ReportSettings(ref, LEVELS), _nothing_more)
             self.ask(number, lambda ref: ReportToys(ref, (toy,)), self._on_ready)
         elif page.feels_all_tips:
             self.ask(number, lambda ref: ReportToys(ref, (toy,)), _nothing_more)

@@ -29,6 +29,8 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         services = self._services
         sockets = services.fan_out.statistics()
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        yield _gauge("tasks", "Tasks of the scheduler: one for each member, and a few", tasks)
         yield _gauge("sockets", "Sessions connected", sockets.sessions)
         port, endpoint = services.sockets, services.room_endpoint
         yield _gauge("connections", "Connections open, sessions among them", port.connections)
