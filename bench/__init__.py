@@ -13,6 +13,10 @@ scenario_latency  from one member to another
 scenario_storm    everybody connects at once
 scenario_memory   one more idle member
 comparison        rounds in turn, medians, ratios
+soak              `python -m bench.soak`: thousands of members for minutes on end
+scenario_soak, soak_members   what they do; those who act, over the Python client
+trend             whether a series grows, and how sure that is
+
 contenders        the servers: how each is started and spoken with
 peers, native     their scripts; the load client and the limit, in C
 crowd             the load client in C, driven
@@ -25,6 +29,7 @@ http_calls           requests over HTTP in the same loop
 ledger_stock      the requests that it posts
 tip_life          what the client and the audit know of each tip
 load              a load client that understands frames; it also measures itself
+client            a member's connection in Python, as a page has it: for those who act
 websocket         the client's side of RFC 6455, as little of it as a load client needs
 server            the processes under load
 room_setup        wallets, tip menu, tokens

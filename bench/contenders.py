@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -253,7 +253,9 @@ def _tiproom_sockets(placement: Placement, members: int) -> Iterator[Running]:
 
 
 @contextmanager
-def whole_tiproom(placement: Placement, members: int) -> Iterator[Running]:
+def whole_tiproom(
+    placement: Placement, members: int, more_settings: Mapping[str, str] | None = None
+) -> Iterator[Running]:
     """`tiproom run`, everything on, with a PostgreSQL that syncs. An event to everyone is a tip: it
     is settled on disk first. The first PAYING_VIEWERS have tokens."""
     booth = TokenBooth()
@@ -263,6 +265,7 @@ def whole_tiproom(placement: Placement, members: int) -> Iterator[Running]:
         settings = {
             **UNLIMITED,
             "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(members + _SPARE_SOCKETS),
+            **(more_settings or {}),
         }
         with (
             run_database(data_dir / "postgres", placement.database) as database,
