@@ -18,7 +18,8 @@ Verdict = Literal["flat", "grows", "not known"]
 
 
 class Trend(msgspec.Struct, frozen=True):
-    """Of a value by time: `slope` per unit of time, true within +- `within` in nine cases of ten or more."""
+    """Of a value by time: `slope` per unit of time, true within +- `within` in nine cases of ten or
+    more."""
 
     slope: float
     within: float
