@@ -8,7 +8,8 @@ import json
 import random
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
 from typing import Final
@@ -71,20 +72,22 @@ class Target:
     async def opened(self, chance: random.Random, subprotocol: str = JSON) -> trio.SocketStream:
         """Hands are shaken. Raises trio.BrokenResourceError where it does not come to that."""
         stream = await self.connect(chance)
-        await stream.send_all(self.upgrade(subprotocol))
         answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
-            more = await stream.receive_some(4096)
-            if not more:
-                raise trio.BrokenResourceError
-            answer += more
+        with _closed_on_failure(stream):
+            await stream.send_all(self.upgrade(subprotocol))
+            while not answer.endswith(b"\r\n\r\n"):
+                more = await stream.receive_some(4096)
+                if not more:
+                    raise trio.BrokenResourceError
+                answer += more
         return stream
 
     async def joined(self, chance: random.Random) -> trio.SocketStream:
         """In the room, or on the way: the answer is not awaited."""
         stream = await self.opened(chance)
         connect = {"type": "connect", "ref": 1, "token": chance.choice(self.tokens)}
-        await stream.send_all(text(json.dumps(connect).encode()))
+        with _closed_on_failure(stream):
+            await stream.send_all(text(json.dumps(connect).encode()))
         return stream
 
     async def end_of(self, stream: trio.SocketStream, *, upgraded: bool) -> End:
@@ -125,7 +128,7 @@ async def leaves_at_once(target: Target, chance: random.Random) -> End:
 async def leaves_in_the_request(target: Target, chance: random.Random) -> End:
     stream = await target.connect(chance)
     request = target.upgrade()
-    await stream.send_all(request[: chance.randrange(1, len(request))])
+    await _say(stream, [request[: chance.randrange(1, len(request))]])
     return await _leave(stream, chance)
 
 
@@ -302,6 +305,15 @@ async def _say(stream: trio.SocketStream, pieces: Sequence[bytes]) -> bool:
         except trio.BrokenResourceError:
             return False
     return True
+
+
+@contextmanager
+def _closed_on_failure(stream: trio.SocketStream) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        stream.socket.close()
+        raise
 
 
 async def _end_our_side(stream: trio.SocketStream) -> None:

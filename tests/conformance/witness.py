@@ -39,6 +39,7 @@ class Witness:
             answer = b""
             while not answer.endswith(b"\r\n\r\n"):
                 answer += await stream.receive_some(1)  # what follows is frames
+            self._pinged_s = trio.current_time()
             await self._send(stream, type="connect", ref=1, token=self._token)
             joined = trio.Event()
             async with trio.open_nursery() as nursery:
@@ -91,7 +92,6 @@ class Witness:
             case "snapshot":
                 self._offset = message["offset"]
                 self._broadcast_id = message["room"]["broadcastId"]
-                self._pinged_s = trio.current_time()
                 joined()
             case "ok" if message["ref"] in self._asked_at_s:
                 asked_s = self._asked_at_s.pop(message["ref"])
