@@ -13,6 +13,8 @@ class SoakSample(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
     rss_mb: float
     pss_mb: float
+    own_mb: float
+    """Anonymous memory, which no other process shares."""
     descriptors: int
     tasks: int
     sockets: int
@@ -39,7 +41,7 @@ class SoakResult(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[SoakSample]
     rss_trend: Trend | None
     """MB a minute, of the second half."""
-    pss_trend: Trend | None
+    own_trend: Trend | None
     verdict: Verdict
     tips_sent: int
     tips_settled: int

@@ -15,7 +15,8 @@ def soak_lines(result: SoakResult) -> Iterator[str]:
     yield from title(f"Soak: {result.members:,} members for {result.minutes:g} minutes")
     yield fact("memory", verdict_text(result))
     yield fact("RSS", f"{first.rss_mb:.1f} -> {last.rss_mb:.1f} MB, {_slope(result.rss_trend)}")
-    yield fact("PSS", f"{first.pss_mb:.1f} -> {last.pss_mb:.1f} MB, {_slope(result.pss_trend)}")
+    yield fact("PSS", f"{first.pss_mb:.1f} -> {last.pss_mb:.1f} MB")
+    yield fact("own", f"{first.own_mb:.1f} -> {last.own_mb:.1f} MB, {_slope(result.own_trend)}")
     for name in ("descriptors", "tasks", "sockets"):
         values = [getattr(each, name) for each in result.samples]
         yield fact(name, f"{min(values):,} - {max(values):,}, at the end {values[-1]:,}")
@@ -41,7 +42,7 @@ def soak_lines(result: SoakResult) -> Iterator[str]:
 
 def verdict_text(result: SoakResult) -> str:
     """Flat or not, and how sure."""
-    return f"{result.verdict}: PSS {_slope(result.pss_trend)}"
+    return f"{result.verdict}: {_slope(result.own_trend)}"
 
 
 def _slope(found: Trend | None) -> str:

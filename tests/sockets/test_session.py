@@ -346,6 +346,16 @@ async def test_a_message_that_is_too_long_in_fragments_ends_it_whatever_follows(
         await house.room.until(lambda: len(house.room.left) == 1)
 
 
+async def test_a_member_is_one_task(house: House) -> None:
+    """What shook hands does not stay: a second task, and what it holds, would double his memory."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with await house.raw_member() as stream:
+        await stream.send_all(client_frame(0x89, b"ping") + client_frame(0x01, b"{"))
+        assert await stream.receive_some(100) == b"\x8a\x04ping"
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == before + 1
+
+
 async def test_one_who_is_closed_while_sending_hears_why_instead_of_a_reset(house: House) -> None:
     async with await house.raw_member() as stream:
         await stream.send_all(client_frame(0x81, b"x" * 3_000_000))
