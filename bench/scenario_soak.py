@@ -152,8 +152,9 @@ def run_soak(
             returns=seen.returns,
             late_events=seen.late_events,
             lost_events=seen.lost_events,
-            slow_closed=int(metrics.get('tiproom_closes_total{code="4001"}', 0)),
-            left_out=_left_out(metrics),
+            slow_ends=seen.slow_ends,
+            closes=_labelled(metrics, 'tiproom_closes_total{code="'),
+            left_out=_labelled(metrics, 'tiproom_frames_left_out_total{class="'),
             failures=dict(failures),
         )
 
@@ -259,8 +260,8 @@ def _verdict(found: Trend | None) -> Verdict:
     return "not known" if found is None else found.verdict(GROWTH_MB_PER_MIN_MAX)
 
 
-def _left_out(metrics: dict[str, float]) -> dict[str, int]:
-    start = 'tiproom_frames_left_out_total{class="'
+def _labelled(metrics: dict[str, float], start: str) -> dict[str, int]:
+    """By the one label."""
     return {
         name.removeprefix(start).rstrip('"}'): int(value)
         for name, value in metrics.items()

@@ -33,7 +33,8 @@ def soak_lines(result: SoakResult) -> Iterator[str]:
         f"{result.late_events:,} events missed and got, {result.lost_events:,} lost and told",
     )
     left_out = ", ".join(f"{count:,} {name}" for name, count in result.left_out.items())
-    yield fact("slow readers", f"closed {result.slow_closed} times; left out: {left_out}")
+    yield fact("slow readers", f"ended {result.slow_ends} times; left out: {left_out}")
+    yield fact("ended", ", ".join(f"{count:,} x {code}" for code, count in result.closes.items()))
     server = [each.server_cpu_percent for each in result.samples]
     others = [each.others_cpu_percent for each in result.samples]
     yield fact("CPU", f"server {_mean(server):.0f} % of a core, others {_mean(others):.0f} %")

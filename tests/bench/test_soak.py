@@ -93,12 +93,13 @@ def test_table_and_picture_show_everything(tmp_path: Path) -> None:
         returns=120,
         late_events=40,
         lost_events=0,
-        slow_closed=3,
+        slow_ends=3,
+        closes={"1006": 600},
         left_out={"latest_only": 70},
         failures={"odd": 1},
     )
     table = "\n".join(soak_lines(result))
-    for said in ("flat: +0.006", "600 settled of 600", "closed 3 times", "1 x odd", "5,010"):
+    for said in ("flat: +0.006", "600 settled of 600", "ended 3 times", "1 x odd", "5,010"):
         assert said in table
     draw_soak(result, tmp_path / "soak.png")
     assert (tmp_path / "soak.png").stat().st_size > 10_000
