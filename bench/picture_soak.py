@@ -52,13 +52,13 @@ def _draw_memory(axes: Axes, result: SoakResult) -> None:
     axes.set_title("Memory of the server, MB")
     minutes = _minutes(result)
     axes.plot(minutes, [each.rss_mb for each in result.samples], color=PALE_BLUE, label="RSS")
-    pss = [each.pss_mb for each in result.samples]
-    axes.plot(minutes, pss, color=BLUE, label="PSS")
-    if result.pss_trend is not None:
+    own = [each.own_mb for each in result.samples]
+    axes.plot(minutes, own, color=BLUE, label="its own (anonymous)")
+    if result.own_trend is not None:
         half_at = len(minutes) // 2
         half = minutes[half_at:]
-        middle, mean = sum(half) / len(half), sum(pss[half_at:]) / len(half)
-        line = [mean + result.pss_trend.slope * (minute - middle) for minute in half]
+        middle, mean = sum(half) / len(half), sum(own[half_at:]) / len(half)
+        line = [mean + result.own_trend.slope * (minute - middle) for minute in half]
         axes.plot(half, line, color=ROSE, linewidth=1, label="trend of the second half")
     _finish(axes)
 

@@ -72,6 +72,11 @@ def pss_bytes(pid: int) -> int:
     return _named_bytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
 
 
+def own_bytes(pid: int) -> int:
+    """Its anonymous memory, which nobody shares: what other processes do does not change it."""
+    return _named_bytes(Path(f"/proc/{pid}/smaps_rollup"), "Anonymous:")
+
+
 def slab_bytes() -> int:
     """What the kernel holds for its own objects, sockets among them, on the whole machine."""
     return _named_bytes(Path("/proc/meminfo"), "Slab:")

@@ -13,6 +13,8 @@ class SoakSample(msgspec.Struct, frozen=True, kw_only=True):
     at_s: float
     rss_mb: float
     pss_mb: float
+    own_mb: float
+    """Anonymous memory, which no other process shares."""
     descriptors: int
     tasks: int
     sockets: int
@@ -39,7 +41,7 @@ class SoakResult(msgspec.Struct, frozen=True, kw_only=True):
     samples: list[SoakSample]
     rss_trend: Trend | None
     """MB a minute, of the second half."""
-    pss_trend: Trend | None
+    own_trend: Trend | None
     verdict: Verdict
     tips_sent: int
     tips_settled: int
@@ -54,8 +56,10 @@ class SoakResult(msgspec.Struct, frozen=True, kw_only=True):
     """What they had missed, and got."""
     lost_events: int
     """What members were told that they would not get."""
-    slow_closed: int
-    """Slow readers, ended by the server; they come back."""
+    slow_ends: int
+    """Connections of slow readers that were ended; they come back."""
+    closes: dict[str, int]
+    """Of all members, by code, as the server counts them."""
     left_out: dict[str, int]
     """Frames that never left for somebody who was too slow, by class."""
     failures: dict[str, int]

@@ -24,7 +24,7 @@ from bench.contenders import NOTICE, UNLIMITED, Running, whole_dialect
 from bench.crowd import Answer, Crowd, open_crowd
 from bench.distribution import distribution
 from bench.meter import Meter
-from bench.placement import Machine, Placement, pss_bytes, rss_bytes
+from bench.placement import Machine, Placement, own_bytes, pss_bytes, rss_bytes
 from bench.progress import Progress
 from bench.results_soak import SoakResult, SoakSample
 from bench.room_setup import TokenBooth
@@ -49,6 +49,9 @@ JOINS_AT_ONCE: Final = 64
 JOINS_PER_S_MIN: Final = 100
 """A server that takes fewer has broken down."""
 RATE_LIMIT_PER_MIN: Final = 600
+OUTBOX_BYTES_MAX: Final = 192 * 1024
+"""A fifth of the default, so that slow readers reach it, are closed and come back, again and again:
+otherwise what waits for them would grow for most of the run."""
 SPARE_SOCKETS: Final = 200
 MB: Final = 1024 * 1024
 
@@ -86,7 +89,11 @@ def run_soak(
         data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tiproom-soak-")))
         progress.step("PostgreSQL and the server start")
         database = stack.enter_context(run_database(data_dir / "postgres", placement.database))
-        most = str(plan.members + SPARE_SOCKETS)
+        settings = {
+            **UNLIMITED,
+            "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(plan.members + SPARE_SOCKETS),
+            "TIPROOM_SOCKETS__OUTBOX_BYTES_MAX": str(OUTBOX_BYTES_MAX),
+        }
         server = stack.enter_context(
             run_server(
                 data_dir / "server",
@@ -94,7 +101,7 @@ def run_soak(
                 database.dsn,
                 booth.secret,
                 booth.admin(),
-                {**UNLIMITED, "TIPROOM_SOCKETS__CONNECTIONS_MAX": most},
+                settings,
             )
         )
         server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
@@ -118,7 +125,7 @@ def run_soak(
         )
         soak = _Soak(plan, server, database, crowd, cast, progress)
         trio.run(soak.run)
-        rss, pss = _trends(soak.samples)
+        rss, own = _trends(soak.samples)
         metrics = server.metrics()
         watched, seen = soak.watched, cast.seen
         failures = seen.failures + soak.failures
@@ -134,8 +141,8 @@ def run_soak(
             reconnects_per_s=plan.reconnects_per_s,
             samples=soak.samples,
             rss_trend=rss,
-            pss_trend=pss,
-            verdict=_verdict(pss),
+            own_trend=own,
+            verdict=_verdict(own),
             tips_sent=seen.tips_sent,
             tips_settled=seen.tips_settled,
             tip_to_settled=distribution(soak.settled_ns),
@@ -145,8 +152,9 @@ def run_soak(
             returns=seen.returns,
             late_events=seen.late_events,
             lost_events=seen.lost_events,
-            slow_closed=int(metrics.get('tiproom_closes_total{code="4001"}', 0)),
-            left_out=_left_out(metrics),
+            slow_ends=seen.slow_ends,
+            closes=_labelled(metrics, 'tiproom_closes_total{code="'),
+            left_out=_labelled(metrics, 'tiproom_frames_left_out_total{class="'),
             failures=dict(failures),
         )
 
@@ -208,7 +216,7 @@ class _Soak:
             await trio.sleep_until(began_s + at_s)
             metrics = await trio.to_thread.run_sync(self._server.metrics)
             self.samples.append(self._sample(at_s, metrics, meter))
-            self._progress.advance(at_s / plan.seconds, f"{self.samples[-1].pss_mb:.1f} MB")
+            self._progress.advance(at_s / plan.seconds, f"{self.samples[-1].own_mb:.1f} MB")
 
     def _sample(self, at_s: float, metrics: dict[str, float], meter: Meter) -> SoakSample:
         seen, pid, used = self._cast.seen, self._server.pid, meter.lap()
@@ -220,6 +228,7 @@ class _Soak:
             at_s=at_s,
             rss_mb=rss_bytes(pid) / MB,
             pss_mb=pss_bytes(pid) / MB,
+            own_mb=own_bytes(pid) / MB,
             descriptors=len(os.listdir(f"/proc/{pid}/fd")),
             tasks=int(metrics["tiproom_tasks"]),
             sockets=int(metrics["tiproom_sockets"]),
@@ -243,7 +252,7 @@ def _trends(samples: Sequence[SoakSample]) -> tuple[Trend | None, Trend | None]:
     minutes = [each.at_s / 60 for each in half]
     return (
         trend(minutes, [each.rss_mb for each in half]),
-        trend(minutes, [each.pss_mb for each in half]),
+        trend(minutes, [each.own_mb for each in half]),
     )
 
 
@@ -251,8 +260,8 @@ def _verdict(found: Trend | None) -> Verdict:
     return "not known" if found is None else found.verdict(GROWTH_MB_PER_MIN_MAX)
 
 
-def _left_out(metrics: dict[str, float]) -> dict[str, int]:
-    start = 'tiproom_frames_left_out_total{class="'
+def _labelled(metrics: dict[str, float], start: str) -> dict[str, int]:
+    """By the one label."""
     return {
         name.removeprefix(start).rstrip('"}'): int(value)
         for name, value in metrics.items()

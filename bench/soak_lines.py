@@ -15,7 +15,8 @@ def soak_lines(result: SoakResult) -> Iterator[str]:
     yield from title(f"Soak: {result.members:,} members for {result.minutes:g} minutes")
     yield fact("memory", verdict_text(result))
     yield fact("RSS", f"{first.rss_mb:.1f} -> {last.rss_mb:.1f} MB, {_slope(result.rss_trend)}")
-    yield fact("PSS", f"{first.pss_mb:.1f} -> {last.pss_mb:.1f} MB, {_slope(result.pss_trend)}")
+    yield fact("PSS", f"{first.pss_mb:.1f} -> {last.pss_mb:.1f} MB")
+    yield fact("own", f"{first.own_mb:.1f} -> {last.own_mb:.1f} MB, {_slope(result.own_trend)}")
     for name in ("descriptors", "tasks", "sockets"):
         values = [getattr(each, name) for each in result.samples]
         yield fact(name, f"{min(values):,} - {max(values):,}, at the end {values[-1]:,}")
@@ -32,7 +33,8 @@ def soak_lines(result: SoakResult) -> Iterator[str]:
         f"{result.late_events:,} events missed and got, {result.lost_events:,} lost and told",
     )
     left_out = ", ".join(f"{count:,} {name}" for name, count in result.left_out.items())
-    yield fact("slow readers", f"closed {result.slow_closed} times; left out: {left_out}")
+    yield fact("slow readers", f"ended {result.slow_ends} times; left out: {left_out}")
+    yield fact("ended", ", ".join(f"{count:,} x {code}" for code, count in result.closes.items()))
     server = [each.server_cpu_percent for each in result.samples]
     others = [each.others_cpu_percent for each in result.samples]
     yield fact("CPU", f"server {_mean(server):.0f} % of a core, others {_mean(others):.0f} %")
@@ -41,7 +43,7 @@ def soak_lines(result: SoakResult) -> Iterator[str]:
 
 def verdict_text(result: SoakResult) -> str:
     """Flat or not, and how sure."""
-    return f"{result.verdict}: PSS {_slope(result.pss_trend)}"
+    return f"{result.verdict}: {_slope(result.own_trend)}"
 
 
 def _slope(found: Trend | None) -> str:

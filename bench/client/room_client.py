@@ -504,6 +504,8 @@ class RoomClient:
             self._watch_for_answers(self._questions.deadline_s)
         elif isinstance(answer, Error):
             self._refusal = answer
+        else:
+            self._watch_for_answers(math.inf)  # over a slow line a snapshot may take its time
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         lost = self._place.restart(snapshot)

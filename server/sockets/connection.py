@@ -46,7 +46,6 @@ class Connection:
         "close_code",
         "codec",
         "incoming",
-        "last_heard_s",
         "opened",
         "outbox",
         "session_id",
@@ -72,7 +71,6 @@ class Connection:
         self.incoming = Incoming(
             sock,
             self.outbox,
-            self._heard,
             message_bytes_max=limits.message_bytes_max,
             read_bytes=limits.receive_bytes,
         )
@@ -80,7 +78,6 @@ class Connection:
         """Set by the handshake; before it nothing of ours may be sent."""
         self.codec: Codec | None = None
         """Of the frames that are sent on it."""
-        self.last_heard_s = trio.current_time()
         self.close_code: int | None = None
         """Why it closes; None while it does not."""
         self._sock = sock
@@ -103,7 +100,7 @@ class Connection:
 
     def handshake_stream(self, on_end: Callable[[], None]) -> HandshakeStream:
         """For the library, until frames come. `on_end`: nothing more can come."""
-        return HandshakeStream(self._sock, self.outbox, self._heard, on_end)
+        return HandshakeStream(self._sock, self.outbox, on_end)
 
     def close_at(self, deadline_s: float, code: CloseCode | None) -> None:
         """Close with `code` when trio's clock reaches `deadline_s`, instead of at the deadline
@@ -204,9 +201,6 @@ class Connection:
             ours = CloseCode(code)
             return close_reason(ours, self._come_back_in_s(ours))
         return _STANDARD_REASONS.get(code, "")
-
-    def _heard(self) -> None:
-        self.last_heard_s = trio.current_time()
 
 
 _OURS_TO_TELL: Final = frozenset({PROTOCOL_ERROR, 1003, 1007, MESSAGE_TOO_BIG})

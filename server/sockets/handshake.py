@@ -61,6 +61,7 @@ async def shake_hands(
         shaking.cancel_scope.cancel()
     if upgraded is not None:
         connection.opened = True
+        connection.incoming.last_heard_s = trio.current_time()
         connection.close_at(math.inf, None)
     return upgraded
 

@@ -20,14 +20,12 @@ class HandshakeStream(trio.abc.Stream):
         self,
         sock: socket.socket,
         outbox: Outbox,
-        heard: Callable[[], None],
         on_end: Callable[[], None],
     ) -> None:
-        """`heard` is called whenever the peer gave a sign of life, `on_end` when nothing more can
-        come of it: trio-websocket would go on waiting for a request that cannot come."""
+        """`on_end` is called when nothing more can come of it: trio-websocket would go on waiting
+        for a request that cannot come."""
         self._sock = sock
         self._outbox = outbox
-        self._heard = heard
         self._on_end = on_end
         self._closed = False
         self._frames_next = False
@@ -61,7 +59,6 @@ class HandshakeStream(trio.abc.Stream):
             _, end, more = data.partition(_HEADERS_END)
             self.early = self.early or self._request_ends or bool(more)
             self._request_ends = bool(end) and not more
-            self._heard()
         else:
             self._on_end()
         return data

@@ -47,7 +47,7 @@ class HeartbeatWheel:
     def _beat(self, slot: dict[int, Connection]) -> None:
         silent_since_s = trio.current_time() - SILENT_INTERVALS_MAX * self._interval_s
         for connection in list(slot.values()):  # a ping that fails may end its connection
-            if connection.last_heard_s < silent_since_s:
+            if connection.incoming.last_heard_s < silent_since_s:
                 connection.close(CloseCode.HEARTBEAT_LOST)
             else:
                 connection.outbox.send(PING_FRAME)

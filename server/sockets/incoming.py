@@ -7,7 +7,6 @@ they never interleave with frames of ours.
 """
 
 import socket
-from collections.abc import Callable
 from typing import Any, Final
 
 import trio
@@ -38,7 +37,6 @@ class Incoming:
     __slots__ = (
         "_bytes_max",
         "_end_code",
-        "_heard",
         "_intake",
         "_outbox",
         "_parser",
@@ -46,21 +44,22 @@ class Incoming:
         "_parts_size",
         "_read_bytes",
         "_sock",
+        "last_heard_s",
     )
 
     def __init__(
         self,
         sock: socket.socket,
         outbox: Outbox,
-        heard: Callable[[], None],
         *,
         message_bytes_max: int,
         read_bytes: int,
     ) -> None:
-        """`heard` is called whenever the peer gave a sign of life. `read_bytes`: at once."""
+        """`read_bytes`: at once."""
+        self.last_heard_s = trio.current_time()
+        """The peer's last sign of life."""
         self._sock = sock
         self._outbox = outbox
-        self._heard = heard
         self._bytes_max = message_bytes_max
         self._read_bytes = read_bytes
         self._intake = Intake(message_bytes_max)
@@ -94,7 +93,7 @@ class Incoming:
         except OSError:
             data = b""  # reset: as ended as it can be
         if data:
-            self._heard()
+            self.last_heard_s = trio.current_time()
             self._intake.feed(data)
         else:
             self._end_code = ABNORMAL

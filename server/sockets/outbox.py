@@ -43,6 +43,20 @@ class OutboxOwner(Protocol):
         ...
 
 
+class _Nobody:
+    """The owner of an outbox that is given up."""
+
+    def backed_up(self) -> None: ...
+
+    def overflowed(self) -> None: ...
+
+    def gap_frame(self, _sampled: int, _latest_only: int) -> bytes:
+        raise AssertionError("nothing waits in an outbox that is given up")
+
+
+_NOBODY: Final = _Nobody()
+
+
 class Outbox:
     """Bytes leave in whole frames, never interleaved. While nothing waits, a write is one
     non-blocking system call for all that is due; what the kernel does not take waits here, each
@@ -180,6 +194,7 @@ class Outbox:
     def abandon(self) -> None:
         """Throw everything away, now and from now on: nobody is there to take it."""
         self._indirect = self._broken = True
+        self._owner = _NOBODY  # who owns this: a cycle would wait for the collector, which is rare
         self._gathered = self._begun = self._stops = self._waiting = None
         self._drained_total = self._queued_total
         self._wake()

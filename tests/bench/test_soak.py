@@ -57,7 +57,8 @@ def test_table_and_picture_show_everything(tmp_path: Path) -> None:
         SoakSample(
             at_s=10.0 * number,
             rss_mb=120.0,
-            pss_mb=110.0 + 0.001 * number,
+            pss_mb=110.0,
+            own_mb=100.0 + 0.001 * number,
             descriptors=5010,
             tasks=5040,
             sockets=5000,
@@ -81,7 +82,7 @@ def test_table_and_picture_show_everything(tmp_path: Path) -> None:
         reconnects_per_s=5,
         samples=samples,
         rss_trend=None,
-        pss_trend=trend([each.at_s / 60 for each in samples], [each.pss_mb for each in samples]),
+        own_trend=trend([each.at_s / 60 for each in samples], [each.own_mb for each in samples]),
         verdict="flat",
         tips_sent=600,
         tips_settled=600,
@@ -92,12 +93,13 @@ def test_table_and_picture_show_everything(tmp_path: Path) -> None:
         returns=120,
         late_events=40,
         lost_events=0,
-        slow_closed=3,
+        slow_ends=3,
+        closes={"1006": 600},
         left_out={"latest_only": 70},
         failures={"odd": 1},
     )
     table = "\n".join(soak_lines(result))
-    for said in ("flat: PSS +0.006", "600 settled of 600", "closed 3 times", "1 x odd", "5,010"):
+    for said in ("flat: +0.006", "600 settled of 600", "ended 3 times", "1 x odd", "5,010"):
         assert said in table
     draw_soak(result, tmp_path / "soak.png")
     assert (tmp_path / "soak.png").stat().st_size > 10_000

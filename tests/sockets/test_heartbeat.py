@@ -86,7 +86,7 @@ def test_the_silent_are_closed_and_those_who_left_are_not_pinged() -> None:
         wheel.remove(gone)
         for _ in range(int(SILENT_INTERVALS_MAX) + 2):
             await trio.sleep(INTERVAL_S)
-            lively.last_heard_s = trio.current_time()
+            lively.incoming.last_heard_s = trio.current_time()
         assert silent.close_code == CloseCode.HEARTBEAT_LOST
         assert lively.close_code is None
         assert (received(gone_peer), gone.close_code) == (b"", None)

@@ -1,5 +1,6 @@
 """What a member may say, and what is answered to the rest."""
 
+import gc
 import re
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,8 @@ from protocol.frames import (
 )
 from protocol.tip_activated import LovenseMode, MembershipTier
 from server.auth import Authority, Role
+from server.sockets.connection import Connection
+from server.sockets.outbox import Outbox
 from server.sockets.verb_limits import VERB_RATES
 from tests.sockets.conftest import (
     Client,
@@ -344,6 +347,26 @@ async def test_a_message_that_is_too_long_in_fragments_ends_it_whatever_follows(
             await trio.testing.wait_all_tasks_blocked()
         assert (await stream.receive_some(1000))[2:4] == (1009).to_bytes(2, "big")
         await house.room.until(lambda: len(house.room.left) == 1)
+
+
+async def test_a_member_is_one_task(house: House) -> None:
+    """What shook hands does not stay: a second task, and what it holds, would double his memory."""
+    before = trio.lowlevel.current_statistics().tasks_living
+    async with await house.raw_member() as stream:
+        await stream.send_all(client_frame(0x89, b"ping") + client_frame(0x01, b"{"))
+        assert await stream.receive_some(100) == b"\x8a\x04ping"
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == before + 1
+
+
+async def test_one_who_has_gone_leaves_nothing_for_the_collector(house: House) -> None:
+    """Which the server runs rarely: whoever comes and goes would take memory for hours."""
+    gc.collect()  # of tests before this one
+    async with await house.raw_member() as stream:
+        await stream.send_all(client_frame(0x89, b"ping"))
+    await house.room.until(lambda: len(house.room.left) == 1)
+    await trio.testing.wait_all_tasks_blocked()
+    assert [each for each in gc.get_objects() if isinstance(each, Connection | Outbox)] == []
 
 
 async def test_one_who_is_closed_while_sending_hears_why_instead_of_a_reset(house: House) -> None:
