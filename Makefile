@@ -33,7 +33,7 @@ check: $(DEV) $(NODE)
 bench: $(BENCH) $(PEERS)
 	$(BIN)/python -m bench $(BENCH_FLAGS)
 
-# The long run of what `make test` does ten times: 200 kills, of the server and of its PostgreSQL.
+# The long run of what `make test` does six times: 200 kills, of the server and of its PostgreSQL.
 # `make chaos KILLS=20 SEED=7` for another; every run names its seed.
 KILLS ?= 200
 chaos: $(DEV)

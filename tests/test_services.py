@@ -36,6 +36,8 @@ def services_of(house: House) -> Services:
         audit=house.audit,
         fan_out=FanOut(),
         book=MemberBook(),
+        sockets=unused,
+        room_endpoint=unused,
         revocations=unused,
         members=unused,
         directory=unused,
