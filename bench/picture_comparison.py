@@ -37,7 +37,7 @@ def draw_comparison(run: Run, path: Path) -> None:
             top=1 - 1.25 / height,
             bottom=0.6 / height,
             hspace=0.42,
-            wspace=0.42,
+            wspace=0.55,
         )
         for line, members in enumerate(sizes):
             for column, due in enumerate(dues):
