@@ -28,6 +28,9 @@ def test_a_menu_and_its_items_are_made_changed_and_hidden(demo: Demo) -> None:
     mine.get_by_test_id("new-menu").press("Enter")
     name = mine.get_by_test_id("field-name")
     expect(name).to_be_focused()
+    for choice in mine.locator("select").all():
+        overhang = "select => select.offsetWidth - select.closest('.field').offsetWidth"
+        assert choice.evaluate(overhang) <= 0, "wider than its place"
     name.fill("After dark")
     mine.get_by_test_id("field-queueMode").select_option("ON")
     mine.get_by_test_id("field-visibility").select_option("private")
