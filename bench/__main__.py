@@ -29,7 +29,8 @@ from bench.scenario_ledger import DATABASE_CONNECTIONS_MAX, LedgerPlan, run_ledg
 from bench.scenario_memory import run_memory
 from bench.scenario_room import Load, RoomScenario
 from bench.scenario_storm import run_storm
-from bench.server import BenchFailed, allow_sockets, run_database, run_server
+from bench.server import BenchFailed, allow_sockets, run_database
+from bench.whole_server import open_whole_server
 
 RESULTS_DIR: Final = Path(__file__).resolve().parent / "results"
 RATE_LIMIT_PER_MIN: Final = 600
@@ -164,19 +165,12 @@ def _busy(
 
 def _room(load: Load, placement: Placement, progress: Progress) -> RoomResult:
     booth = TokenBooth()
-    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
-        data_dir = Path(folder)
-        progress.step("PostgreSQL and the server start")
-        with (
-            run_database(data_dir / "postgres", placement.database) as database,
-            run_server(
-                data_dir / "server", placement.server, database.dsn, booth.secret, booth.admin()
-            ) as server,
-        ):
-            progress.step(f"{load.viewers} wallets are filled")
-            trio.run(prepare_room, database.dsn, load.viewers)
-            server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
-            return RoomScenario(load, server, database, booth, progress).run()
+    progress.step("PostgreSQL and the server start")
+    with open_whole_server(placement, booth) as (database, server):
+        progress.step(f"{load.viewers} wallets are filled")
+        trio.run(prepare_room, database.dsn, load.viewers)
+        server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
+        return RoomScenario(load, server, database, booth, progress).run()
 
 
 def _ledger(plan: LedgerPlan, placement: Placement, progress: Progress) -> LedgerResult:
@@ -194,39 +188,17 @@ def _ledger(plan: LedgerPlan, placement: Placement, progress: Progress) -> Ledge
 
 def _activation(plan: ActivationPlan, placement: Placement, progress: Progress) -> ActivationResult:
     booth = TokenBooth()
-    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
-        data_dir = Path(folder)
-        progress.step("PostgreSQL and the server start")
-        with (
-            run_database(
-                data_dir / "postgres", placement.database, keep_commit_times=True
-            ) as database,
-            run_server(
-                data_dir / "server", placement.server, database.dsn, booth.secret, booth.admin()
-            ) as server,
-        ):
-            server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
-            return run_activation(plan, server, database, booth, progress)
+    progress.step("PostgreSQL and the server start")
+    with open_whole_server(placement, booth, keep_commit_times=True) as (database, server):
+        server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
+        return run_activation(plan, server, database, booth, progress)
 
 
 def _stage(seconds: float, placement: Placement, progress: Progress) -> StageResult:
-    booth = TokenBooth()
-    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
-        data_dir = Path(folder)
-        progress.step("PostgreSQL and the server start")
-        with (
-            run_database(data_dir / "postgres", placement.database) as database,
-            run_server(
-                data_dir / "server",
-                placement.server,
-                database.dsn,
-                booth.secret,
-                booth.admin(),
-                scenario_stage.SETTINGS,
-            ) as server,
-        ):
-            plan = scenario_stage.plan_for(seconds)
-            return scenario_stage.run_stage(plan, server, database, booth, progress)
+    booth, plan = TokenBooth(), scenario_stage.plan_for(seconds)
+    progress.step("PostgreSQL and the server start")
+    with open_whole_server(placement, booth, scenario_stage.SETTINGS) as (database, server):
+        return scenario_stage.run_stage(plan, server, database, booth, progress)
 
 
 def _parser() -> argparse.ArgumentParser:

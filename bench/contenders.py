@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -24,8 +23,9 @@ from bench.peers import FELT_BY
 from bench.peers.tiproom_fan_out import FOR_EVERYONE_AMOUNT, FOR_THEM_AMOUNT
 from bench.placement import Placement, pin
 from bench.room_setup import TokenBooth, broadcast_of, prepare_room, viewer
-from bench.server import BenchFailed, run_database, run_server
+from bench.server import BenchFailed
 from bench.websocket import BINARY, TEXT, client_frame, upgrade_request
+from bench.whole_server import open_whole_server
 from protocol.codec import CODECS, MSGPACK
 from protocol.frames import Connect, Tip
 from server.auth import Role
@@ -260,28 +260,16 @@ def whole_tiproom(
     is settled on disk first. The first PAYING_VIEWERS have tokens."""
     booth = TokenBooth()
     paying = min(members, PAYING_VIEWERS)
-    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
-        data_dir = Path(folder)
-        settings = {
-            **UNLIMITED,
-            "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(members + _SPARE_SOCKETS),
-            **(more_settings or {}),
-        }
-        with (
-            run_database(data_dir / "postgres", placement.database) as database,
-            run_server(
-                data_dir / "server",
-                placement.server,
-                database.dsn,
-                booth.secret,
-                booth.admin(),
-                settings,
-            ) as server,
-        ):
-            trio.run(prepare_room, database.dsn, paying)
-            broadcast_id = trio.run(broadcast_of, database.dsn)
-            dialect = whole_dialect(booth, ROOM_ID, broadcast_id, paying)
-            yield Running(server.pid, server.socket_port, dialect, database.pids())
+    settings = {
+        **UNLIMITED,
+        "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(members + _SPARE_SOCKETS),
+        **(more_settings or {}),
+    }
+    with open_whole_server(placement, booth, settings) as (database, server):
+        trio.run(prepare_room, database.dsn, paying)
+        broadcast_id = trio.run(broadcast_of, database.dsn)
+        dialect = whole_dialect(booth, ROOM_ID, broadcast_id, paying)
+        yield Running(server.pid, server.socket_port, dialect, database.pids())
 
 
 WHOLE: Final = "tiproom"

@@ -9,13 +9,11 @@ activation plays at a time and the model's only level lasts 0.1 s: see scenario_
 """
 
 import random
-import tempfile
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -37,10 +35,9 @@ from bench.server import (
     DatabaseProcess,
     ServerProcess,
     allow_sockets,
-    run_database,
-    run_server,
 )
 from bench.tip_life import SentTip, between
+from bench.whole_server import open_whole_server
 from protocol.frames import ActivationChanged, Command, ServerFrame, Tip, TipNotice
 
 JOINS_AT_ONCE: Final = 64
@@ -82,47 +79,33 @@ def run_busy_room(plan: BusyPlan, placement: Placement, progress: Progress) -> B
     booth = TokenBooth()
     pages = quiet_rooms(1, plan.tippers)
     room_id = pages[0].room_id
-    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as folder:
-        data_dir = Path(folder)
-        progress.step("PostgreSQL and the server start")
-        settings = {
-            **UNLIMITED,
-            "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(plan.viewers + plan.tippers + SPARE_SOCKETS),
-        }
-        with (
-            run_database(data_dir / "postgres", placement.database) as database,
-            run_server(
-                data_dir / "server",
-                placement.server,
-                database.dsn,
-                booth.secret,
-                booth.admin(),
-                settings,
-            ) as server,
-        ):
-            server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
-            trio.run(prepare, database.dsn, pages)
-            dialect = whole_dialect(booth, room_id, "none", 1)
-            running = Running(server.pid, server.socket_port, dialect, database.pids())
-            with open_crowd(running, plan.viewers, placement.client) as crowd:
-                scenario = _BusyRoom(plan, server, database, booth, room_id, crowd.pid)
-                progress.step(f"{plan.viewers:,} viewers connect")
-                scenario.join()
-                joined = crowd.join(
-                    plan.viewers, JOINS_AT_ONCE, 30 + plan.viewers / JOINS_PER_S_MIN
+    settings = {
+        **UNLIMITED,
+        "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(plan.viewers + plan.tippers + SPARE_SOCKETS),
+    }
+    progress.step("PostgreSQL and the server start")
+    with open_whole_server(placement, booth, settings) as (database, server):
+        server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
+        trio.run(prepare, database.dsn, pages)
+        dialect = whole_dialect(booth, room_id, "none", 1)
+        running = Running(server.pid, server.socket_port, dialect, database.pids())
+        with open_crowd(running, plan.viewers, placement.client) as crowd:
+            scenario = _BusyRoom(plan, server, database, booth, room_id, crowd.pid)
+            progress.step(f"{plan.viewers:,} viewers connect")
+            scenario.join()
+            joined = crowd.join(plan.viewers, JOINS_AT_ONCE, 30 + plan.viewers / JOINS_PER_S_MIN)
+            if joined.members != plan.viewers:
+                raise BenchFailed(
+                    f"{joined.members} of {plan.viewers} viewers are in: {joined.failures}"
                 )
-                if joined.members != plan.viewers:
-                    raise BenchFailed(
-                        f"{joined.members} of {plan.viewers} viewers are in: {joined.failures}"
-                    )
-                progress.step(f"{plan.viewers:,} viewers: warm-up")
-                scenario.warm_up()
-                progress.step(f"{plan.viewers:,} viewers, {plan.tips_per_s:g} tips/s")
-                crowd.begin_watch(NOTICE, plan.seconds, plan.reconnects_per_s, 0, plan.viewers)
-                scenario.measure()
-                watched = crowd.watched()
-                scenario.drain()
-                return scenario.result(watched)
+            progress.step(f"{plan.viewers:,} viewers: warm-up")
+            scenario.warm_up()
+            progress.step(f"{plan.viewers:,} viewers, {plan.tips_per_s:g} tips/s")
+            crowd.begin_watch(NOTICE, plan.seconds, plan.reconnects_per_s, 0, plan.viewers)
+            scenario.measure()
+            watched = crowd.watched()
+            scenario.drain()
+            return scenario.result(watched)
 
 
 class _BusyRoom:

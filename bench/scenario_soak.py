@@ -6,7 +6,6 @@ client, in this process (soak_members)."""
 
 import os
 import random
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import trio
@@ -33,11 +31,10 @@ from bench.server import (
     DatabaseProcess,
     ServerProcess,
     allow_sockets,
-    run_database,
-    run_server,
 )
 from bench.soak_members import Cast
 from bench.trend import Trend, Verdict, trend
+from bench.whole_server import open_whole_server
 
 SAMPLE_EVERY_S: Final = 10.0
 GROWTH_MB_PER_MIN_MAX: Final = 0.1
@@ -86,24 +83,13 @@ def run_soak(
     pages = quiet_rooms(1, TIPPERS + WANDERERS + SLOW_READERS)
     room_id = pages[0].room_id
     with ExitStack() as stack:
-        data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tiproom-soak-")))
         progress.step("PostgreSQL and the server start")
-        database = stack.enter_context(run_database(data_dir / "postgres", placement.database))
         settings = {
             **UNLIMITED,
             "TIPROOM_SOCKETS__CONNECTIONS_MAX": str(plan.members + SPARE_SOCKETS),
             "TIPROOM_SOCKETS__OUTBOX_BYTES_MAX": str(OUTBOX_BYTES_MAX),
         }
-        server = stack.enter_context(
-            run_server(
-                data_dir / "server",
-                placement.server,
-                database.dsn,
-                booth.secret,
-                booth.admin(),
-                settings,
-            )
-        )
+        database, server = stack.enter_context(open_whole_server(placement, booth, settings))
         server.patch("/admin/settings", {"lovenseRateLimitPerMin": RATE_LIMIT_PER_MIN})
         trio.run(prepare, database.dsn, pages)
         dialect = whole_dialect(booth, room_id, "none", 1)

@@ -1,8 +1,6 @@
 """The bench's section "activation", as short as it gets: what it measures, not how fast."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,7 @@ from bench.results import ActivationResult, Run
 from bench.room_setup import TokenBooth
 from bench.scenario_activation import ActivationPlan, run_activation
 from bench.scenario_vip_room import VipPlan
-from bench.server import run_database, run_server
+from bench.whole_server import open_whole_server
 
 LEVELS_PER_S = (20.0, 30.0)
 VIPS, TIPS, WAITING, CLICKS = 4, 1, 3, 2
@@ -25,17 +23,9 @@ TOYS = VIPS + 1
 
 @pytest.fixture(scope="module")
 def result() -> Iterator[ActivationResult]:
-    booth, placed = TokenBooth(), place()
-    # Not pytest's own folder, see tests/fixtures_postgres.py.
-    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as name:
-        folder = Path(name)
-        with (
-            run_database(folder / "postgres", placed.database, keep_commit_times=True) as database,
-            run_server(
-                folder / "server", placed.server, database.dsn, booth.secret, booth.admin()
-            ) as server,
-        ):
-            yield run_activation(PLAN, server, database, booth, Progress())
+    booth = TokenBooth()
+    with open_whole_server(place(), booth, keep_commit_times=True) as (database, server):
+        yield run_activation(PLAN, server, database, booth, Progress())
 
 
 @pytest.mark.slow  # a server and a PostgreSQL of its own, and a toy that plays for a second

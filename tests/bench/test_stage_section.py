@@ -1,8 +1,6 @@
 """The bench's section "stage", as short as it gets: what it measures, not how fast."""
 
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +10,7 @@ from bench.progress import Progress
 from bench.results import Run, StageResult
 from bench.room_setup import TokenBooth
 from bench.scenario_stage import SETTINGS, StagePlan, run_stage
-from bench.server import run_database, run_server
+from bench.whole_server import open_whole_server
 from protocol.tip_activated import MembershipTier
 
 TIERS = (MembershipTier.VIP_DIAMOND, MembershipTier.VIP_GOLD)
@@ -31,22 +29,9 @@ PLAN = StagePlan(
 
 @pytest.fixture(scope="module")
 def result() -> Iterator[StageResult]:
-    booth, placed = TokenBooth(), place()
-    # Not pytest's own folder, see tests/fixtures_postgres.py.
-    with tempfile.TemporaryDirectory(prefix="tiproom-bench-") as name:
-        folder = Path(name)
-        with (
-            run_database(folder / "postgres", placed.database) as database,
-            run_server(
-                folder / "server",
-                placed.server,
-                database.dsn,
-                booth.secret,
-                booth.admin(),
-                SETTINGS,
-            ) as server,
-        ):
-            yield run_stage(PLAN, server, database, booth, Progress())
+    booth = TokenBooth()
+    with open_whole_server(place(), booth, SETTINGS) as (database, server):
+        yield run_stage(PLAN, server, database, booth, Progress())
 
 
 @pytest.mark.slow  # a server and a PostgreSQL of its own, and a thanks that waits for a second
