@@ -15,7 +15,7 @@ from protocol.errors import ERRORS, ErrorCode
 from tests.e2e.site import PROBLEM
 
 SEED: Final = 3
-RANDOM_REQUESTS_MAX: Final = 2
+RANDOM_REQUESTS_MAX: Final = 4
 """Of each operation and kind (valid, invalid), beside the boundary values."""
 FAILURES_MAX: Final = 100
 ACCEPTANCE: Final = "positive_data_acceptance"
