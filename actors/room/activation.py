@@ -1,7 +1,8 @@
 """From a settled tip to its toys: take the event, queue it, start it in its turn (spec 3).
 
-Read `activate`, then `advance`, which is called after every step and whenever something falls
-due. Every target of every activation ends in exactly one final state, and is audited at each step.
+Read `activate`, then `advance`, which is called after every step that may change something and
+whenever something falls due. Every target of every activation ends in exactly one final state, and
+is audited at each step.
 
 The other parts, each importing only from those named after it: `toy_stop`; `dispatch`, one
 command with its answers and retries; `target_audit`, the final states; `queue_report`, what the

@@ -1,5 +1,5 @@
 """What the model and the tippers see of the queue (spec 3): the queue to her page, and to each
-tipper how the own tip fares. Read `report`, which is called after every step.
+tipper how the own tip fares. Read `report`, which `room.step` calls.
 """
 
 from collections.abc import Iterator

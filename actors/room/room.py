@@ -181,9 +181,9 @@ def restore(state: RoomState, record: RoomRecord, ctx: Context) -> list[Effect]:
 
 
 def step(state: RoomState, message: RoomMessage, ctx: Context) -> list[Effect]:
-    """Apply one message, then all that is due: no I/O, no waiting. Effects are in delivery
-    order: what is for all comes last, for a thousand members take milliseconds, and a command or
-    a stop that one of them waits for does not."""
+    """Apply one message, then all that is due, unless it leaves nothing to settle: no I/O, no
+    waiting. Effects are in delivery order: what is for all comes last, for a thousand members take
+    milliseconds, and a command or a stop that one of them waits for does not."""
     effects = _apply(state, message, ctx)
     if not _leaves_all_settled(message):
         effects += _settle_down(state, ctx)

@@ -4,7 +4,7 @@ import pytest
 
 from actors.room import room as rules
 from actors.room.activation_queue import QUEUE_LIMIT
-from actors.room.messages import Activate, PlatformSettingsChanged
+from actors.room.messages import Activate, BalanceChanged, PlatformSettingsChanged
 from protocol import frames
 from protocol.audit import Reason, TargetState
 from protocol.gating import Preferences
@@ -318,6 +318,17 @@ def test_no_answer_is_tried_again_after_two_and_four_seconds_then_dead(room: Ste
     assert len({each.command_id for each in room.commands(MODEL_PAGE)}) == 1
     assert room.states("tip-1") == [QUEUED, SENT, TIMEOUT, SENT, TIMEOUT, SENT, TIMEOUT, DEAD]
     assert room.final("tip-1") == (DEAD, Reason.NO_ANSWER)
+
+
+def test_what_falls_due_while_a_message_settles_nothing_has_its_step_next(
+    room: SteppedRoom,
+) -> None:
+    room.tip(ANN, "tip-1")
+    room.at_s += 5.5
+    room.tell(BalanceChanged("nobody", 5))
+    assert room.states("tip-1") == [QUEUED, SENT]
+    room.pass_s(0)
+    assert room.states("tip-1") == [QUEUED, SENT, TIMEOUT]
 
 
 @pytest.mark.parametrize("after_s", [5.5, 9.0, 14.0])

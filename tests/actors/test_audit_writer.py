@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+import structlog
 import trio
 from trio.testing import wait_all_tasks_blocked
 
@@ -66,6 +67,19 @@ def test_what_is_given_together_is_written_together_in_order() -> None:
             assert database.audit_writes == [(3, 1)]
             assert database.undone["room"] == {}
             assert writer.waiting == 0
+
+    on_virtual_clock(main)
+
+
+def test_finished_tips_stand_in_one_line_of_the_log_where_they_are_to() -> None:
+    async def main() -> None:
+        with structlog.testing.capture_logs() as lines:
+            async with at_work() as (writer, _):
+                writer.write([line(1)], ["tip-1"], logged=True)
+                writer.write([line(2)], ["tip-2"])
+                writer.write([line(3)], ["tip-3"], logged=True)
+                await writer.flush()
+        assert [each["tip_ids"] for each in lines] == [["tip-1", "tip-3"]]
 
     on_virtual_clock(main)
 
