@@ -78,9 +78,15 @@ class WebsocketsSocket:
 
 @contextmanager
 def websockets_client(url: str, subprotocol: str) -> Iterator[WebsocketsSocket]:
-    """An open socket; closed in order after the block."""
+    """An open socket; closed in order after the block.
+
+    It leaves pings to the server: the library's own take their bytes from the global `random`, and
+    hypothesis refuses a strategy in another thread that sees it move.
+    """
     wanted = [Subprotocol(subprotocol)]
-    with connect(url, subprotocols=wanted, compression=None, max_size=2**20) as connection:
+    with connect(
+        url, subprotocols=wanted, compression=None, max_size=2**20, ping_interval=None
+    ) as connection:
         assert connection.subprotocol == subprotocol
         yield WebsocketsSocket(connection)
 
