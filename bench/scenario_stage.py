@@ -121,6 +121,16 @@ class _Bought:
     position: int = 0
 
 
+@dataclass
+class _Performances:
+    starts: list[tuple[int, int]] = field(default_factory=list)
+    finishes: list[tuple[int, int]] = field(default_factory=list)
+    """Of those that settle there: when it was asked for, and when its tokens had moved."""
+    lines: dict[int, deque[_Bought]] = field(default_factory=dict)
+    """Of each model, what is due, the one that is performed first."""
+    ended: int = 0
+
+
 @dataclass(slots=True)
 class _Tipped:
     tier: MembershipTier
@@ -279,34 +289,43 @@ class _Scenario:
             if self._calls.unanswered > CONNECTIONS_MAX // 2:
                 self._drain()
         self._drain()
-        starts: list[tuple[int, int]] = []
-        finishes: list[tuple[int, int]] = []
+        performed = _Performances()
         began_ns = perf_counter_ns()
         # The models in turn, each in the order of her line.
         for number, each in enumerate(sorted(bought, key=lambda each: each.position)):
             due_ns = began_ns + int(number / plan.performances_per_s * NS_PER_S)
-            self._pages.client.at(due_ns, partial(self._perform, each, starts, finishes))
+            self._pages.client.at(due_ns, partial(self._is_due, each, performed))
         self._pages.wait(len(bought) / plan.performances_per_s)
-        self._drain()
-        return _between(starts), _between(finishes)
+        total = plan.models * plan.performances
+        self._pages.wait(_DRAIN_TIMEOUT_S, lambda: performed.ended == total)
+        if performed.ended < total:
+            self._errors["a performance that did not end"] += total - performed.ended
+        return _between(performed.starts), _between(performed.finishes)
 
-    def _perform(
-        self,
-        bought: _Bought,
-        starts: list[tuple[int, int]],
-        finishes: list[tuple[int, int]],
-    ) -> None:
+    def _is_due(self, bought: _Bought, performed: _Performances) -> None:
+        """One at a time on each stage: what is late holds up the next of this model."""
         model = max(each for each in self._models if each < bought.buyer)
+        line = performed.lines.setdefault(model, deque())
+        line.append(bought)
+        if len(line) == 1:
+            self._perform(model, line, performed)
+
+    def _perform(self, model: int, line: deque[_Bought], performed: _Performances) -> None:
+        bought = line[0]
         settles_at_start = bought.item_id == WAVE
 
         def started(now_ns: int) -> None:
             if settles_at_start:
-                starts.append((started_ns, now_ns))
+                performed.starts.append((started_ns, now_ns))
             finished_ns = self._act(model, bought.purchase_id, "finish", lambda ns: ended(ns))
 
             def ended(now_ns: int) -> None:
                 if not settles_at_start:
-                    finishes.append((finished_ns, now_ns))
+                    performed.finishes.append((finished_ns, now_ns))
+                performed.ended += 1
+                line.popleft()
+                if line:
+                    self._perform(model, line, performed)
 
         started_ns = self._act(model, bought.purchase_id, "start", started)
 

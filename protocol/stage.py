@@ -6,7 +6,7 @@ turn. Nothing here knows a clock, a mailbox or the database.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -88,23 +88,28 @@ class Payment(msgspec.Struct, frozen=True):
     refund_tokens: int = 0
 
 
-class StageItem(msgspec.Struct, frozen=True, kw_only=True):
+class InLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What decides where an item stands."""
+
+    purchase_id: UUID
+    item_id: Id
+    tokens: int
+    duration_sec: int
+    state: StageState
+    ready_at: datetime
+    started_at: datetime | None = None
+
+
+class StageItem(InLine, frozen=True, kw_only=True):
     """A purchase as the stage sees it. `settled`: a move so far has ordered that its tokens go to
     the model, or the queue mode is OFF."""
 
-    purchase_id: UUID
     user_id: Id
     username: str
-    item_id: Id
     item_name: str
-    tokens: int
     queue_mode: MenuQueueMode
     drives_toy: bool
-    duration_sec: int
-    state: StageState
     settled: bool
-    ready_at: datetime
-    started_at: datetime | None = None
     terms: AbandonTerms | None = None
     """Of an ABANDONED one."""
 
@@ -218,12 +223,15 @@ class Place(msgspec.Struct, frozen=True):
     wait_s: float
 
 
-def performed(items: tuple[StageItem, ...]) -> StageItem | None:
+L = TypeVar("L", bound=InLine)
+
+
+def performed(items: tuple[L, ...]) -> L | None:
     """The one that is STARTED."""
     return next((item for item in items if item.state is StageState.STARTED), None)
 
 
-def line_up(items: tuple[StageItem, ...], order: StageOrder) -> list[StageItem]:
+def line_up(items: tuple[L, ...], order: StageOrder) -> list[L]:
     """Those that wait, the next one first."""
     waiting = sorted(
         (item for item in items if item.state is StageState.READY),
@@ -236,13 +244,13 @@ def line_up(items: tuple[StageItem, ...], order: StageOrder) -> list[StageItem]:
             return sorted(waiting, key=lambda item: -item.tokens)
         case StageOrder.BATCH:
             now = performed(items)
-            batches: dict[str, list[StageItem]] = {} if now is None else {now.item_id: []}
+            batches: dict[str, list[L]] = {} if now is None else {now.item_id: []}
             for item in waiting:
                 batches.setdefault(item.item_id, []).append(item)
             return [item for batch in batches.values() for item in batch]
 
 
-def places(items: tuple[StageItem, ...], order: StageOrder, now: datetime) -> list[Place]:
+def places(items: tuple[InLine, ...], order: StageOrder, now: datetime) -> list[Place]:
     """Of those that wait, the next one first. Of what is performed the rest counts."""
     wait_s = 0.0
     current = performed(items)
@@ -256,7 +264,7 @@ def places(items: tuple[StageItem, ...], order: StageOrder, now: datetime) -> li
     return found
 
 
-def may_start(items: tuple[StageItem, ...], order: StageOrder, purchase_id: UUID) -> Refusal | None:
+def may_start(items: tuple[InLine, ...], order: StageOrder, purchase_id: UUID) -> Refusal | None:
     """None if it is this item's turn. Refused: STAGE_BUSY, while another is performed;
     STAGE_NOT_NEXT."""
     if performed(items) is not None:

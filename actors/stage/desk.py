@@ -2,21 +2,24 @@
 asked, and confirmed when it has answered, so that a crash in between loses neither tokens nor a
 place: what was left behind is looked up in the ledger (`resolve_stale`).
 
-A user's purchases are single file. Each runs to its end, also when whoever asked has hung up.
+A user's purchases are single file; those of different users are begun, and confirmed, in batches.
+Each runs to its end, also when whoever asked has hung up.
 """
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from weakref import WeakValueDictionary
 
 import structlog
 import trio
 
+from actors.batches import Batches
 from actors.ports import StoreUnavailable
 from actors.room.messages import ReplyTo
 from actors.runtime.mailbox import MailboxFull
 from actors.runtime.moment import Chance
 from actors.stage.messages import Joined
-from actors.stage.ports import PurchaseOrder, PurchaseStore
+from actors.stage.ports import Begun, Paid, PurchaseOrder, PurchaseStore
 from actors.stage.registry import StageRegistry
 from actors.stage.till import Till
 from protocol.errors import ErrorCode, Refusal
@@ -49,8 +52,9 @@ class PurchaseDesk:
         self._till = till
         self._stages = stages
         self._nursery = nursery
-        self._chance = chance
         self._node = chance.uuid7(chance.now())
+        self._begins: Batches[PurchaseOrder, Begun] = Batches(self._begin)
+        self._confirms: Batches[Paid, tuple[PurchaseReceipt, StageItem]] = Batches(store.confirm)
         self._under_way = 0
         self._ended = trio.Event()
         self._one_of_user: WeakValueDictionary[str, trio.Lock] = WeakValueDictionary()
@@ -70,7 +74,13 @@ class PurchaseDesk:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
-        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._begins.run)
+            nursery.start_soon(self._confirms.run)
+            task_status.started()
+            await self._look_for_stale()
+
+    async def _look_for_stale(self) -> None:
         while True:
             try:
                 for model_id, item in await self._store.resolve_stale(STALE_PER_LOOK):
@@ -99,7 +109,7 @@ class PurchaseDesk:
         reply_to.answer(result)
 
     async def _buy_now(self, order: PurchaseOrder) -> PurchaseReceipt | Refusal:
-        begun = await self._store.begin(order, self._node)
+        begun = await self._begins.do(order)
         if isinstance(begun, PurchaseReceipt | Refusal):
             return begun
         paid = await self._till.buy(begun, order)
@@ -107,19 +117,22 @@ class PurchaseDesk:
             if paid.code is not ErrorCode.LEDGER_UNAVAILABLE:
                 await self._store.fail(begun.purchase_id, paid.code)
             return paid
-        receipt, item = await self._confirm(begun.purchase_id, paid)
+        receipt, item = await self._confirm(Paid(begun.purchase_id, paid))
         self._join(begun.model_id, item)
         return receipt
 
-    async def _confirm(self, purchase_id: Any, balance: int) -> tuple[PurchaseReceipt, StageItem]:
+    async def _begin(self, orders: Sequence[PurchaseOrder]) -> list[Begun]:
+        return await self._store.begin(orders, self._node)
+
+    async def _confirm(self, paid: Paid) -> tuple[PurchaseReceipt, StageItem]:
         """Its tokens are taken: worth more than one try. Raises StoreUnavailable; `resolve_stale`
         confirms it then."""
         for _ in range(CONFIRM_ATTEMPTS - 1):
             try:
-                return await self._store.confirm(purchase_id, balance)
+                return await self._confirms.do(paid)
             except StoreUnavailable:
                 await trio.sleep(CONFIRM_PAUSE_S)
-        return await self._store.confirm(purchase_id, balance)
+        return await self._confirms.do(paid)
 
     def _join(self, model_id: str, item: StageItem) -> None:
         if item.queue_mode is MenuQueueMode.OFF:

@@ -4,6 +4,7 @@ Every method of a store waits; none is called inside a stage's mailbox loop. A s
 StoreUnavailable when the outcome of a call is unknown or the database cannot be reached.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
@@ -57,6 +58,18 @@ class Purchase(msgspec.Struct, frozen=True, kw_only=True):
     again: bool = False
 
 
+Begun = Purchase | PurchaseReceipt | Refusal
+"""The purchase to be paid, new or begun before by this server; the first answer of one that is
+known; or the refusal, with nothing written."""
+
+
+class Paid(msgspec.Struct, frozen=True):
+    """`balance`: the buyer's tokens right after it."""
+
+    purchase_id: UUID
+    balance: int
+
+
 LEASE_S: Final = 60.0
 """What a server has begun, nobody else goes on with for so long: longer than any question to a room
 or the database may take."""
@@ -65,14 +78,13 @@ or the database may take."""
 class PurchaseStore(Protocol):
     """`node` is this server."""
 
-    async def begin(self, order: PurchaseOrder, node: UUID) -> Purchase | PurchaseReceipt | Refusal:
-        """One transaction that holds the buyer: the purchase to be paid, new or begun before by
-        this node; the first answer of one that is known; or the refusal, with nothing written."""
+    async def begin(self, orders: Sequence[PurchaseOrder], node: UUID) -> list[Begun]:
+        """One transaction that holds the buyers, all of them different."""
         ...
 
-    async def confirm(self, purchase_id: UUID, balance: int) -> tuple[PurchaseReceipt, StageItem]:
-        """It is paid, or its tokens are held: CREATED -> READY, with the answer for ever. The same
-        again answers the same."""
+    async def confirm(self, paid: Sequence[Paid]) -> list[tuple[PurchaseReceipt, StageItem]]:
+        """They are paid, or their tokens are held: CREATED -> READY, with the answer for ever, in
+        one transaction. The same again answers the same."""
         ...
 
     async def fail(self, purchase_id: UUID, code: ErrorCode) -> None:

@@ -4,6 +4,7 @@ A purchase is written before the ledger is asked and confirmed after it has answ
 whose server dies in between is found, and ends as the ledger says.
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -11,13 +12,15 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from actors.stage.ports import LEASE_S, Purchase, PurchaseOrder
+from actors.stage.ports import LEASE_S, Begun, Paid, Purchase, PurchaseOrder
 from protocol.errors import ErrorCode, Refusal
 from protocol.performance_menu import MenuItem, MenuQueueMode, Visibility, may_see
 from protocol.stage import (
     DEPTH_MAX,
     AbandonKind,
     AbandonTerms,
+    InLine,
+    Place,
     PurchaseReceipt,
     StageItem,
     StageOrder,
@@ -42,13 +45,13 @@ class PostgresPurchases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def begin(self, order: PurchaseOrder, node: UUID) -> Purchase | PurchaseReceipt | Refusal:
+    async def begin(self, orders: Sequence[PurchaseOrder], node: UUID) -> list[Begun]:
         """See the port."""
-        return await self._database.run(_begin, order, node)
+        return await self._database.run(_begin, orders, node)
 
-    async def confirm(self, purchase_id: UUID, balance: int) -> tuple[PurchaseReceipt, StageItem]:
+    async def confirm(self, paid: Sequence[Paid]) -> list[tuple[PurchaseReceipt, StageItem]]:
         """See the port."""
-        return await self._database.run(_confirm, purchase_id, balance)
+        return await self._database.run(_confirm, paid)
 
     async def fail(self, purchase_id: UUID, code: ErrorCode) -> None:
         """See the port."""
@@ -63,58 +66,87 @@ class PostgresPurchases:
 
 
 async def _begin(
-    connection: Connection, order: PurchaseOrder, node: UUID
-) -> Purchase | PurchaseReceipt | Refusal:
+    connection: Connection, orders: Sequence[PurchaseOrder], node: UUID
+) -> list[Begun]:
     async with connection.transaction():
-        if await connection.fetchrow(queries.LOCK_BUYER, order.user_id) is None:
-            return Refusal(ErrorCode.USER_UNKNOWN)
-        offer = await connection.fetchrow(
-            queries.LOOK, order.menu_id, order.item_id, order.user_id, order.idempotency_key
+        users = [order.user_id for order in orders]
+        buyers = {row["user_id"] for row in await connection.fetch(queries.LOCK_BUYERS, users)}
+        offers = await connection.fetchmany(
+            queries.LOOK,
+            [(each.menu_id, each.item_id, each.user_id, each.idempotency_key) for each in orders],
         )
-        assert offer is not None
-        if offer["known_id"] is not None:
-            return await _go_on(connection, order, node, offer["known_id"])
-        if not offer["found"]:
-            return Refusal(ErrorCode.MENU_UNKNOWN, "menuId")
-        if offer["version"] is None:
-            return Refusal(ErrorCode.MENU_ITEM_UNKNOWN, "itemId")
-        item = menu_item({**dict(offer), "active": offer["item_active"]})
-        refusal = _refuse(order, offer, item)
-        if refusal is not None:
-            return refusal
-        if offer["queue_mode"] == MenuQueueMode.ON:
-            await connection.fetchrow(queries.LOCK_STAGE, offer["model_id"])
-        purchase = Purchase(
-            purchase_id=order.purchase_id,
-            user_id=order.user_id,
-            room_id=order.room_id,
-            broadcast_id=offer["broadcast_id"],
-            model_id=offer["model_id"],
-            item=item.bought(),
-            tokens=item.token_value,
-            queue_mode=MenuQueueMode(offer["queue_mode"]),
-            start_offset_ms=item.start_offset_ms,
-        )
-        added = await connection.execute(
-            queries.ADD_PURCHASE,
-            purchase.purchase_id,
-            purchase.user_id,
-            order.username,
-            order.idempotency_key,
-            purchase.model_id,
-            purchase.room_id,
-            purchase.broadcast_id,
-            order.menu_id,
-            order.item_id,
-            msgspec.json.encode(purchase.item).decode(),
-            purchase.tokens,
-            purchase.queue_mode,
-            purchase.start_offset_ms,
-            item.duration_sec,
-            node,
-            DEPTH_MAX,
-        )
-        return purchase if added == "INSERT 0 1" else Refusal(ErrorCode.STAGE_FULL)
+        begun: list[Begun] = []
+        new: list[tuple[Any, ...]] = []
+        stages: set[str] = set()
+        for order, offer in zip(orders, offers, strict=True):
+            if order.user_id not in buyers:
+                begun.append(Refusal(ErrorCode.USER_UNKNOWN))
+            elif offer["known_id"] is not None:
+                begun.append(await _go_on(connection, order, node, offer["known_id"]))
+            else:
+                found = _look(order, offer)
+                if isinstance(found, Purchase):
+                    new.append(_row(order, found, offer, node))
+                    if found.queue_mode is MenuQueueMode.ON:
+                        stages.add(found.model_id)
+                begun.append(found)
+        if stages:
+            await connection.fetch(queries.LOCK_STAGES, list(stages))
+        rows = await connection.fetchmany(queries.ADD_PURCHASE, new) if new else []
+    added = {row["purchase_id"] for row in rows}
+    return [
+        Refusal(ErrorCode.STAGE_FULL)
+        if isinstance(each, Purchase) and not each.again and each.purchase_id not in added
+        else each
+        for each in begun
+    ]
+
+
+def _look(order: PurchaseOrder, offer: asyncpg.Record) -> Purchase | Refusal:
+    """What is on offer, as a purchase of it."""
+    if not offer["found"]:
+        return Refusal(ErrorCode.MENU_UNKNOWN, "menuId")
+    if offer["version"] is None:
+        return Refusal(ErrorCode.MENU_ITEM_UNKNOWN, "itemId")
+    item = menu_item({**dict(offer), "active": offer["item_active"]})
+    refusal = _refuse(order, offer, item)
+    if refusal is not None:
+        return refusal
+    return Purchase(
+        purchase_id=order.purchase_id,
+        user_id=order.user_id,
+        room_id=order.room_id,
+        broadcast_id=offer["broadcast_id"],
+        model_id=offer["model_id"],
+        item=item.bought(),
+        tokens=item.token_value,
+        queue_mode=MenuQueueMode(offer["queue_mode"]),
+        start_offset_ms=item.start_offset_ms,
+    )
+
+
+def _row(
+    order: PurchaseOrder, purchase: Purchase, offer: asyncpg.Record, node: UUID
+) -> tuple[Any, ...]:
+    """Of menu_purchases; the arguments of ADD_PURCHASE."""
+    return (
+        purchase.purchase_id,
+        purchase.user_id,
+        order.username,
+        order.idempotency_key,
+        purchase.model_id,
+        purchase.room_id,
+        purchase.broadcast_id,
+        order.menu_id,
+        order.item_id,
+        msgspec.json.encode(purchase.item).decode(),
+        purchase.tokens,
+        purchase.queue_mode,
+        purchase.start_offset_ms,
+        offer["duration_sec"],
+        node,
+        DEPTH_MAX,
+    )
 
 
 def _refuse(order: PurchaseOrder, offer: asyncpg.Record, item: MenuItem) -> Refusal | None:
@@ -173,42 +205,86 @@ async def _go_on(
 
 
 async def _confirm(
-    connection: Connection, purchase_id: UUID, balance: int
-) -> tuple[PurchaseReceipt, StageItem]:
+    connection: Connection, paid: Sequence[Paid]
+) -> list[tuple[PurchaseReceipt, StageItem]]:
+    ids = [each.purchase_id for each in paid]
     async with connection.transaction():
-        confirmed = await connection.fetchrow(queries.CONFIRM_PURCHASE, purchase_id)
-        if confirmed is None:
-            item = await _item(connection, purchase_id)
-            answer = await connection.fetchval(queries.LOAD_ANSWER, purchase_id)
-            return msgspec.json.decode(answer, type=PurchaseReceipt), item
-        if confirmed["queue_mode"] == MenuQueueMode.OFF:
-            item, place = await _item(connection, purchase_id), None
-        else:
-            rows = await connection.fetch(queries.ITEMS_ON_STAGE, confirmed["model_id"])
-            items = {row["purchase_id"]: stage_item(row) for row in rows}
-            item, order = items[purchase_id], StageOrder(confirmed["stage_order"])
-            line = places(tuple(items.values()), order, datetime.now(UTC))
-            place = next(each for each in line if each.purchase_id == purchase_id)
-        receipt = PurchaseReceipt(
-            purchase_id=purchase_id,
-            item_id=item.item_id,
-            item_name=item.item_name,
-            tokens=item.tokens,
-            balance=balance,
-            queue_mode=item.queue_mode,
-            position=None if place is None else place.position,
-            wait_sec=None if place is None else place.wait_s,
-            purchased_at=confirmed["created_at"],
+        rows = {row["purchase_id"]: row for row in await connection.fetch(queries.LOCK_PAID, ids)}
+        items = {each: _ready_item(row) for each, row in rows.items()}
+        new = [each for each in ids if rows[each]["state"] == StageState.CREATED]
+        stood = await _stand(connection, [(rows[each]["model_id"], items[each]) for each in new])
+        balances = {each.purchase_id: each.balance for each in paid}
+        answers = {
+            each: _answer(rows[each], items[each], balances[each], stood.get(each)) for each in new
+        }
+        await connection.executemany(queries.CONFIRM_PURCHASE, answers.items())
+    return [
+        (
+            msgspec.json.decode(answers.get(each) or rows[each]["answer"], type=PurchaseReceipt),
+            items[each],
         )
-        answer = msgspec.json.encode(receipt).decode()
-        await connection.execute(queries.SAVE_ANSWER, purchase_id, answer)
-    return receipt, item
+        for each in ids
+    ]
 
 
-async def _item(connection: Connection, purchase_id: UUID) -> StageItem:
-    row = await connection.fetchrow(queries.LOAD_STAGE_ITEM, purchase_id)
-    assert row is not None
-    return stage_item(row)
+def _ready_item(row: asyncpg.Record) -> StageItem:
+    """What is CREATED, as it will be."""
+    if row["state"] != StageState.CREATED:
+        return stage_item(row)
+    settled = row["queue_mode"] == MenuQueueMode.OFF
+    ready = {"state": StageState.READY, "ready_at": row["now"], "settled": settled}
+    return stage_item({**dict(row), **ready})
+
+
+async def _stand(
+    connection: Connection, joining: Iterable[tuple[str, StageItem]]
+) -> dict[UUID, Place]:
+    """Where they stand, each on its model's stage, that is held then: who looks at a line after
+    somebody has joined it sees all of it."""
+    lines: dict[str, list[InLine]] = {}
+    for model_id, item in joining:
+        if item.queue_mode is MenuQueueMode.ON:
+            lines.setdefault(model_id, []).append(item)
+    if not lines:
+        return {}
+    stages = await connection.fetch(queries.LOCK_STAGES, list(lines))
+    for row in await connection.fetch(queries.LINES, list(lines)):
+        lines[row["model_id"]].append(_in_line(row))
+    now = datetime.now(UTC)
+    return {
+        place.purchase_id: place
+        for stage in stages
+        for place in places(tuple(lines[stage["model_id"]]), StageOrder(stage["stage_order"]), now)
+    }
+
+
+def _in_line(row: asyncpg.Record) -> InLine:
+    _, purchase_id, item_id, tokens, duration_sec, state, ready_at, started_at = row
+    return InLine(
+        purchase_id=purchase_id,
+        item_id=item_id,
+        tokens=tokens,
+        duration_sec=duration_sec,
+        state=StageState(state),
+        ready_at=ready_at,
+        started_at=started_at,
+    )
+
+
+def _answer(row: asyncpg.Record, item: StageItem, balance: int, place: Place | None) -> str:
+    """JSON of the PurchaseReceipt."""
+    receipt = PurchaseReceipt(
+        purchase_id=item.purchase_id,
+        item_id=item.item_id,
+        item_name=item.item_name,
+        tokens=item.tokens,
+        balance=balance,
+        queue_mode=item.queue_mode,
+        position=None if place is None else place.position,
+        wait_sec=None if place is None else place.wait_s,
+        purchased_at=row["created_at"],
+    )
+    return msgspec.json.encode(receipt).decode()
 
 
 async def _fail(connection: Connection, purchase_id: UUID, code: ErrorCode) -> None:
@@ -216,15 +292,15 @@ async def _fail(connection: Connection, purchase_id: UUID, code: ErrorCode) -> N
 
 
 async def _resolve_stale(connection: Connection, limit: int) -> list[tuple[str, StageItem]]:
-    ready = []
     async with connection.transaction():
+        paid = {}
         for row in await connection.fetch(queries.STALE_PURCHASES, LEASE_S, limit):
             if row["balance"] is None:
                 await _fail(connection, row["purchase_id"], ErrorCode.LEDGER_UNAVAILABLE)
             else:
-                _, item = await _confirm(connection, row["purchase_id"], row["balance"])
-                ready.append((row["model_id"], item))
-    return ready
+                paid[Paid(row["purchase_id"], row["balance"])] = row["model_id"]
+        confirmed = await _confirm(connection, list(paid))
+    return [(model_id, item) for model_id, (_, item) in zip(paid.values(), confirmed, strict=True)]
 
 
 def stage_item(row: Any) -> StageItem:

@@ -2,9 +2,16 @@
 
 from typing import Final
 
+_STAGE_ITEM: Final = """
+SELECT p.purchase_id, p.user_id::text, p.username, p.item_id::text, p.item, p.tokens, p.queue_mode,
+       p.duration_sec, p.state, p.settled, p.ready_at, p.started_at, p.abandon_kind,
+       p.abandon_tokens"""
+
 # ---- buying ------------------------------------------------------------------------------------
 
-LOCK_BUYER: Final = "SELECT FROM users WHERE user_id = $1 FOR NO KEY UPDATE"
+LOCK_BUYERS: Final = """
+SELECT u.user_id::text FROM users u WHERE u.user_id = ANY($1::text[])
+ORDER BY u.user_id FOR NO KEY UPDATE"""
 """One purchase of a user after the other, on all servers: so that keys and daily limits hold."""
 
 LOAD_PURCHASE_BEGUN: Final = """
@@ -43,7 +50,9 @@ LEFT JOIN menu_items i ON i.menu_id = m.menu_id AND i.item_id = $2"""
 """A purchase of this key, and what is on offer: one row. What was given back whole does not count
 for the day."""
 
-LOCK_STAGE: Final = "SELECT stage_order FROM stages WHERE model_id = $1 FOR UPDATE"
+LOCK_STAGES: Final = """
+SELECT s.model_id::text, s.stage_order FROM stages s WHERE s.model_id = ANY($1::text[])
+ORDER BY s.model_id FOR UPDATE"""
 
 ADD_PURCHASE: Final = """
 INSERT INTO menu_purchases (purchase_id, user_id, username, idempotency_key, model_id, room_id,
@@ -52,28 +61,32 @@ INSERT INTO menu_purchases (purchase_id, user_id, username, idempotency_key, mod
 SELECT $1, $2, $3, $4, $5::public_id, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15
 WHERE $12 = 'OFF' OR (SELECT count(*) FROM menu_purchases
                       WHERE model_id = $5::public_id AND queue_mode = 'ON'
-                        AND state IN ('CREATED', 'READY', 'STARTED')) < $16"""
+                        AND state IN ('CREATED', 'READY', 'STARTED')) < $16
+RETURNING purchase_id"""
 """Nothing is added where the stage is as deep as it may be; its lock is held."""
+
+LOCK_PAID: Final = f"""{_STAGE_ITEM}, p.model_id::text, p.created_at, p.answer, now()
+FROM menu_purchases p
+WHERE p.purchase_id = ANY($1::uuid[])
+ORDER BY p.purchase_id FOR UPDATE"""
+"""Before the stages: in this order wherever both are held."""
+
+LINES: Final = """
+SELECT p.model_id::text, p.purchase_id, p.item_id::text, p.tokens, p.duration_sec, p.state,
+       p.ready_at, p.started_at
+FROM menu_purchases p
+WHERE p.model_id = ANY($1::text[]) AND p.queue_mode = 'ON' AND p.state IN ('READY', 'STARTED')"""
 
 CONFIRM_PURCHASE: Final = """
 WITH confirmed AS (
     UPDATE menu_purchases
-    SET state = 'READY', ready_at = now(), settled = queue_mode = 'OFF', answer = '{}'
-    WHERE purchase_id = $1 AND state = 'CREATED'
-    RETURNING purchase_id, user_id, model_id, queue_mode, created_at
-), recorded AS (
-    INSERT INTO stage_moves (purchase_id, before, after, who)
-    SELECT purchase_id, 'CREATED', 'READY', user_id FROM confirmed
+    SET state = 'READY', ready_at = now(), settled = queue_mode = 'OFF', answer = $2
+    WHERE purchase_id = $1
+    RETURNING purchase_id, user_id
 )
-SELECT c.model_id::text, c.created_at, c.queue_mode,
-       (SELECT s.stage_order FROM stages s
-        WHERE s.model_id = c.model_id AND c.queue_mode = 'ON' FOR UPDATE) AS stage_order
-FROM confirmed c"""
-"""With the lock of the stage that it joins: who looks at the line after it sees all of it."""
-
-SAVE_ANSWER: Final = "UPDATE menu_purchases SET answer = $2 WHERE purchase_id = $1"
-
-LOAD_ANSWER: Final = "SELECT answer FROM menu_purchases WHERE purchase_id = $1"
+INSERT INTO stage_moves (purchase_id, before, after, who)
+SELECT purchase_id, 'CREATED', 'READY', user_id FROM confirmed"""
+"""One that is CREATED, and locked."""
 
 FAIL_PURCHASE: Final = """
 UPDATE menu_purchases SET state = 'FAILED', failed_code = $2
@@ -94,16 +107,11 @@ FOR UPDATE OF p SKIP LOCKED"""
 
 # ---- stages ------------------------------------------------------------------------------------
 
-_STAGE_ITEM: Final = """
-SELECT p.purchase_id, p.user_id::text, p.username, p.item_id::text, p.item, p.tokens, p.queue_mode,
-       p.duration_sec, p.state, p.settled, p.ready_at, p.started_at, p.abandon_kind,
-       p.abandon_tokens
-FROM menu_purchases p"""
-
 ITEMS_ON_STAGE: Final = f"""{_STAGE_ITEM}
+FROM menu_purchases p
 WHERE p.model_id = $1 AND p.queue_mode = 'ON' AND p.state IN ('READY', 'STARTED')"""
 
-LOAD_STAGE_ITEM: Final = f"{_STAGE_ITEM} WHERE p.purchase_id = $1"
+LOAD_STAGE_ITEM: Final = f"{_STAGE_ITEM} FROM menu_purchases p WHERE p.purchase_id = $1"
 
 LOAD_STAGE: Final = """
 SELECT s.stage_order, r.room_id::text,

@@ -1,6 +1,7 @@
 """The database of menus and stages, in memory: purchases, moves, payments and dead letters, with
 the rules that the real one keeps. Faults come by `before` and `after`, as in `ports.Database`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,9 @@ import msgspec
 from actors.ports import RoomRecord, UserRecord
 from actors.stage.ports import (
     LEASE_S,
+    Begun,
     OwedPayment,
+    Paid,
     Purchase,
     PurchaseOrder,
     StageRecord,
@@ -125,13 +128,14 @@ class StageDatabase(Database):
 
     # ---- purchases ----
 
-    async def begin(self, order: PurchaseOrder, node: UUID) -> Purchase | PurchaseReceipt | Refusal:
+    async def begin(self, orders: Sequence[PurchaseOrder], node: UUID) -> list[Begun]:
+        assert len({order.user_id for order in orders}) == len(orders)
         await self.before("begin")
-        found = self._begin(order, node)
+        found = [self._begin(order, node) for order in orders]
         await self.after("begin")
         return found
 
-    def _begin(self, order: PurchaseOrder, node: UUID) -> Purchase | PurchaseReceipt | Refusal:
+    def _begin(self, order: PurchaseOrder, node: UUID) -> Begun:
         for row in self.rows.values():
             same = (row.purchase.user_id, row.key) == (order.user_id, order.idempotency_key)
             if not same or row.failed:
@@ -173,9 +177,9 @@ class StageDatabase(Database):
     def _silent(self, row: Row) -> bool:
         return (utc_now() - row.attempted_at).total_seconds() > LEASE_S
 
-    async def confirm(self, purchase_id: UUID, balance: int) -> tuple[PurchaseReceipt, StageItem]:
+    async def confirm(self, paid: Sequence[Paid]) -> list[tuple[PurchaseReceipt, StageItem]]:
         await self.before("confirm")
-        found = self._confirm(self.rows[purchase_id], balance)
+        found = [self._confirm(self.rows[each.purchase_id], each.balance) for each in paid]
         await self.after("confirm")
         return found
 

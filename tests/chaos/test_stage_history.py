@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from actors.stage.ports import Purchase
+from actors.stage.ports import Paid, Purchase
 from protocol.errors import ErrorCode
 from protocol.stage import (
     FULL_REFUND,
@@ -50,7 +50,7 @@ def test_what_was_told_of_a_move_stands() -> None:
 
 
 async def begin(store: Store, key: str) -> Purchase:
-    purchase = await store.purchases.begin(order_of(key), UUID(int=1))
+    [purchase] = await store.purchases.begin([order_of(key)], UUID(int=1))
     assert isinstance(purchase, Purchase)
     return purchase
 
@@ -58,7 +58,8 @@ async def begin(store: Store, key: str) -> Purchase:
 async def buy(store: Store, key: str) -> UUID:
     purchase = await begin(store, key)
     posted = await hold_for(store, purchase)
-    receipt, _ = await store.purchases.confirm(purchase.purchase_id, posted.balance)
+    paid = Paid(purchase.purchase_id, posted.balance)
+    [(receipt, _)] = await store.purchases.confirm([paid])
     return receipt.purchase_id
 
 

@@ -12,7 +12,14 @@ import msgspec
 import pytest
 import trio
 
-from actors.stage.ports import OwedPayment, Purchase, PurchaseOrder, StageRecord
+from actors.stage.ports import (
+    Begun,
+    OwedPayment,
+    Paid,
+    Purchase,
+    PurchaseOrder,
+    StageRecord,
+)
 from protocol import performance_menu_edit as edit
 from protocol.errors import ErrorCode, Refusal, Refused
 from protocol.performance_menu import MenuQueueMode, Visibility
@@ -58,15 +65,20 @@ async def live(store: Store) -> Store:
     return store
 
 
+async def begin(store: Store, order: PurchaseOrder, node: UUID = NODE) -> Begun:
+    [found] = await store.purchases.begin([order], node)
+    return found
+
+
 async def begun(store: Store, key: str = "key-1", **fields: Any) -> Purchase:
-    found = await store.purchases.begin(order_of(key, **fields), NODE)
+    found = await begin(store, order_of(key, **fields))
     assert isinstance(found, Purchase), found
     return found
 
 
 async def refused(store: Store, **fields: Any) -> ErrorCode:
     before = await fetch(store, "SELECT count(*) FROM menu_purchases")
-    found = await store.purchases.begin(order_of(**fields), NODE)
+    found = await begin(store, order_of(**fields))
     assert isinstance(found, Refusal), found
     assert await fetch(store, "SELECT count(*) FROM menu_purchases") == before
     return found.code
@@ -74,7 +86,7 @@ async def refused(store: Store, **fields: Any) -> ErrorCode:
 
 async def bought(store: Store, key: str = "key-1", **fields: Any) -> PurchaseReceipt:
     purchase = await begun(store, key, **fields)
-    receipt, _ = await store.purchases.confirm(purchase.purchase_id, 950)
+    [(receipt, _)] = await store.purchases.confirm([Paid(purchase.purchase_id, 950)])
     return receipt
 
 
@@ -129,13 +141,11 @@ async def test_a_key_is_asked_for_before_anything_else(live: Store) -> None:
     await change_item(live, active=False, token_value=7)
     await change_menu(live, visibility=Visibility.PRIVATE)
     await live.rooms.end_broadcast("room-1", "live-1")
-    assert await live.purchases.begin(order_of(version=9), NODE) == receipt
+    assert await begin(live, order_of(version=9)) == receipt
     await edit_menus(live, lambda menus: edit.remove_menu(menus, "menu"))
-    assert await live.purchases.begin(order_of(), OTHER_NODE) == receipt
-    assert await live.purchases.confirm(receipt.purchase_id, 1) == (
-        receipt,
-        (await stage(live)).items[0],
-    )
+    assert await begin(live, order_of(), OTHER_NODE) == receipt
+    [again] = await live.purchases.confirm([Paid(receipt.purchase_id, 1)])
+    assert again == (receipt, (await stage(live)).items[0])
     assert await refused(live, item_id="other") is ErrorCode.PURCHASE_CONFLICT
     assert await refused(live, key="key-2") is ErrorCode.MENU_UNKNOWN
 
@@ -179,9 +189,53 @@ async def test_a_stage_is_so_deep_and_past_that_nothing_is_begun(live: Store) ->
     for number in range(DEPTH_MAX):
         await begun(live, f"key-{number}")
     assert await refused(live, key="one-more") is ErrorCode.STAGE_FULL
-    assert isinstance(await live.purchases.begin(order_of("key-0"), NODE), Purchase)
+    assert isinstance(await begin(live, order_of("key-0")), Purchase)
     await change_menu(live, queue_mode=MenuQueueMode.OFF)
     await begun(live, "settles-at-once", version=2)
+
+
+# ---- batches -----------------------------------------------------------------------------------
+
+
+async def test_each_of_a_batch_has_its_own_outcome(live: Store) -> None:
+    await change_menu(live, queue_mode=MenuQueueMode.OFF)
+    receipt = await bought(live, "known", version=2)
+    wanted = [
+        order_of("known"),
+        order_of("fresh", user_id="bob", version=2),
+        order_of("stranger", user_id="nobody"),
+    ]
+    known, fresh, stranger = await live.purchases.begin(wanted, NODE)
+    assert known == receipt
+    assert isinstance(fresh, Purchase)
+    assert stranger == Refusal(ErrorCode.USER_UNKNOWN)
+    old, new = await live.purchases.confirm(
+        [Paid(receipt.purchase_id, 1), Paid(fresh.purchase_id, 900)]
+    )
+    assert old[0] == receipt
+    assert (new[0].purchase_id, new[0].balance, new[0].position) == (fresh.purchase_id, 900, None)
+    assert await live.purchases.confirm([]) == []
+
+
+async def test_of_a_batch_as_many_join_as_the_stage_takes(live: Store) -> None:
+    for number in range(DEPTH_MAX - 1):
+        await begun(live, f"key-{number}")
+    orders = [order_of(f"last-{user_id}", user_id=user_id) for user_id in ("ann", "bob")]
+    first, second = await live.purchases.begin(orders, NODE)
+    assert isinstance(first, Purchase)
+    assert second == Refusal(ErrorCode.STAGE_FULL)
+
+
+async def test_who_joins_in_one_batch_stands_in_the_order_of_the_line(live: Store) -> None:
+    await bought(live, "first")
+    orders = [order_of(f"then-{user_id}", user_id=user_id) for user_id in ("ann", "bob")]
+    batch = await live.purchases.begin(orders, NODE)
+    paid = [Paid(each.purchase_id, 1) for each in batch if isinstance(each, Purchase)]
+    confirmed = await live.purchases.confirm(paid)
+    assert {receipt.position for receipt, _ in confirmed} == {2, 3}
+    assert {receipt.wait_sec for receipt, _ in confirmed} == {60.0, 120.0}
+    on_stage = {item.purchase_id: item for item in (await stage(live)).items}
+    assert [item for _, item in confirmed] == [on_stage[each.purchase_id] for each in paid]
 
 
 # ---- races, over many connections --------------------------------------------------------------
@@ -200,7 +254,7 @@ async def all_at_once(*asks: Callable[[], Awaitable[Any]]) -> list[Any]:
 
 
 def begins(store: Store, *orders: PurchaseOrder) -> list[Callable[[], Awaitable[Any]]]:
-    return [lambda each=each: store.purchases.begin(each, NODE) for each in orders]  # type: ignore[misc]
+    return [lambda each=each: begin(store, each) for each in orders]  # type: ignore[misc]
 
 
 def told(found: list[Any]) -> Counter[str]:
@@ -221,7 +275,7 @@ async def test_the_same_key_at_once_is_one_purchase(live: Store) -> None:
     assert told(found) == {"Purchase": 8}
     assert len({each.purchase_id for each in found}) == 1
     assert sum(not each.again for each in found) == 1
-    other = await live.purchases.begin(order_of("key-1"), OTHER_NODE)
+    other = await begin(live, order_of("key-1"), OTHER_NODE)
     assert isinstance(other, Refusal)
     assert other.code is ErrorCode.LEDGER_UNAVAILABLE, "this server is having it paid"
 
@@ -275,7 +329,7 @@ async def test_a_purchase_that_was_not_paid_frees_its_key(live: Store) -> None:
     assert again.purchase_id != first.purchase_id
     await hold_for(live, again)
     await live.purchases.fail(again.purchase_id, ErrorCode.ROOM_BUSY)
-    kept = await live.purchases.begin(order_of(), NODE)
+    kept = await begin(live, order_of())
     assert isinstance(kept, Purchase), "what the ledger has is not forgotten"
     assert kept.purchase_id == again.purchase_id
     assert await live.stages.load_purchase(first.purchase_id) is None
@@ -294,7 +348,7 @@ async def test_what_a_server_left_behind_ends_as_the_ledger_says(live: Store) ->
     [(model_id, ready)] = await live.purchases.resolve_stale(10)
     assert model_id == "model-1"
     assert (ready.purchase_id, ready.state) == (paid.purchase_id, READY)
-    receipt = await live.purchases.begin(order_of("key-0"), OTHER_NODE)
+    receipt = await begin(live, order_of("key-0"), OTHER_NODE)
     assert isinstance(receipt, PurchaseReceipt)
     assert receipt.balance == posted.balance
     assert await live.stages.load_purchase(unpaid.purchase_id) is None
@@ -305,10 +359,10 @@ async def test_what_a_server_left_behind_ends_as_the_ledger_says(live: Store) ->
 async def test_another_server_goes_on_once_the_first_is_silent(live: Store) -> None:
     first = await begun(live)
     await fetch(live, "UPDATE menu_purchases SET attempted_at = now() - interval '61 seconds'")
-    taken = await live.purchases.begin(order_of(), OTHER_NODE)
+    taken = await begin(live, order_of(), OTHER_NODE)
     assert isinstance(taken, Purchase)
     assert (taken.purchase_id, taken.again) == (first.purchase_id, True)
-    assert isinstance(await live.purchases.begin(order_of(), NODE), Refusal)
+    assert isinstance(await begin(live, order_of()), Refusal)
 
 
 # ---- moves -------------------------------------------------------------------------------------
