@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import trio
 
-from bench import picture, picture_comparison, report, scenario_stage
+from bench import picture, picture_comparison, picture_stage, report, scenario_stage
 from bench.comparison import NORMAL, SHORT, ComparisonPlan
 from bench.contenders import Contender, chosen
 from bench.goals import goals
@@ -119,6 +119,9 @@ def _write(run: Run, stem: Path) -> None:
     if picture_comparison.drawable(run.fan_out):
         written.append(stem.with_name(f"{stem.name}-peers.png"))
         picture_comparison.draw_comparison(run, written[-1])
+    if run.stage is not None:
+        written.append(stem.with_name(f"{stem.name}-stage.png"))
+        picture_stage.draw_stage(run.stage, run, written[-1])
     print("\nwritten to " + ", ".join(map(str, written)))
 
 

@@ -1,6 +1,5 @@
 """The picture of a soak: memory, latency, and what else must not grow, over its minutes."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -8,11 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from bench.picture_style import AMBER, BLUE, GREEN, PALE_BLUE, QUIET, ROSE, STYLE
+from bench.picture_style import AMBER, BLUE, GREEN, PALE_BLUE, QUIET, ROSE, STYLE, finish, gaps
 from bench.results_soak import SoakResult
 from bench.soak_lines import verdict_text
-
-NAN = float("nan")
 
 
 def draw_soak(result: SoakResult, path: Path) -> None:
@@ -70,7 +67,7 @@ def _draw_latency(axes: Axes, result: SoakResult) -> None:
         ("p50", BLUE, [each.tip_to_settled.p50 for each in result.samples]),
         ("tip → command, p50", GREEN, [each.tip_to_command.p50 for each in result.samples]),
     ):
-        axes.plot(_minutes(result), _gaps(values), color=color, label=label)
+        axes.plot(_minutes(result), gaps(values), color=color, label=label)
     _finish(axes)
 
 
@@ -98,15 +95,7 @@ def _minutes(result: SoakResult) -> list[float]:
     return [each.at_s / 60 for each in result.samples]
 
 
-def _gaps(values: Sequence[float | None]) -> list[float]:
-    return [NAN if value is None else value for value in values]
-
-
 def _finish(axes: Axes) -> None:
-    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
     axes.set_xlabel("minutes")
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.grid(axis="y")
-    axes.spines["left"].set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.99), ncols=3, fontsize=8.5, handlelength=1.2,
-                borderaxespad=0, borderpad=0, columnspacing=1.2)  # fmt: skip
+    finish(axes)

@@ -1,6 +1,9 @@
-"""Colours and type of the pictures."""
+"""Colours and type of the pictures, and what several of them draw in the same way."""
 
+from collections.abc import Sequence
 from typing import Any, Final
+
+from matplotlib.axes import Axes
 
 INK: Final = "#1f2430"
 QUIET: Final = "#7a8194"
@@ -31,3 +34,18 @@ STYLE: Final[Any] = {
     "grid.color": RULE,
     "legend.frameon": False,
 }
+
+
+def gaps(values: Sequence[float | None]) -> list[float]:
+    """For matplotlib, which leaves out what is not a number."""
+    return [float("nan") if value is None else value for value in values]
+
+
+def finish(axes: Axes) -> None:
+    """From zero, with quiet lines and the legend between title and values."""
+    axes.set_ylim(0, axes.get_ylim()[1] * 1.05)
+    axes.grid(axis="y")
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 0.99), ncols=3, fontsize=8.5, handlelength=1.2,
+                borderaxespad=0, borderpad=0, columnspacing=1.2)  # fmt: skip

@@ -1,10 +1,12 @@
 """The bench's section "stage", as short as it gets: what it measures, not how fast."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bench import report
+from bench.picture_stage import draw_stage
 from bench.placement import machine, place
 from bench.progress import Progress
 from bench.results import Run, StageResult
@@ -53,7 +55,7 @@ def test_every_tip_is_thanked_after_its_delay(result: StageResult) -> None:
 
 
 @pytest.mark.slow  # the same run
-def test_the_table_stands_beside_the_wishes(result: StageResult) -> None:
+def test_table_and_picture_stand_beside_the_wishes(result: StageResult, tmp_path: Path) -> None:
     run = Run(
         command="bench",
         seed=1,
@@ -69,3 +71,5 @@ def test_the_table_stands_beside_the_wishes(result: StageResult) -> None:
     for said in ("500/s, joined p99 < 100 ms", "VIP_GOLD, after 1 s", "failures            none"):
         assert said in table
     assert report.failures(run) == 0
+    draw_stage(result, run, tmp_path / "stage.png")
+    assert (tmp_path / "stage.png").stat().st_size > 10_000
