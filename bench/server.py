@@ -143,6 +143,9 @@ def run_server(
     token_secret: str,
     admin_token: str,
     settings: Mapping[str, str] | None = None,
+    *,
+    http_port: int = 0,
+    socket_port: int = 0,
 ) -> Iterator[ServerProcess]:
     """Ready inside the block. `settings`: more TIPROOM_... of its environment. Raises BenchFailed
     when it does not come up or does not stop cleanly; a BenchFailed out of the block tells the end
@@ -151,7 +154,7 @@ def run_server(
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "server.cli", "run", "--demo", "--data-dir", str(data_dir)),
-            *("--http-port", "0", "--socket-port", "0"),
+            *("--http-port", str(http_port), "--socket-port", str(socket_port)),
         ],
         env={
             **os.environ,
@@ -168,7 +171,7 @@ def run_server(
     try:
         pin(process.pid, cores)
         yield ServerProcess(process, _wait_until_ready(process, log), admin_token)
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         status = process.wait(STOP_TIMEOUT_S)
         if status != 0:
             raise BenchFailed(f"the server ended with status {status}")
