@@ -61,11 +61,14 @@ class _Sweep:
     async def give_back(self, holds: Sequence[ExpiredHold]) -> None:
         """Raises MailboxFull, MailboxClosed, AskTimeout."""
         now_s = trio.current_time()
-        due = [each for each in holds if self._rests_until_s.get(each.hold_id, now_s) <= now_s]
+        # Those that are over, too: such a hold may have ended in another way.
+        self._rests_until_s = {
+            each: until_s for each, until_s in self._rests_until_s.items() if until_s > now_s
+        }
+        due = [each for each in holds if each.hold_id not in self._rests_until_s]
         asks = [self._release(hold) for hold in due]
         for hold, ask in zip(due, asks, strict=True):
             outcome = await ask.wait(ANSWER_TIMEOUT_S)
-            self._rests_until_s.pop(hold.hold_id, None)
             if not isinstance(outcome, Refusal) or outcome.code is ErrorCode.HOLD_ENDED:
                 continue
             self._log.error("expired_hold_kept", hold_id=hold.hold_id, code=outcome.code)

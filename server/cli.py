@@ -17,8 +17,9 @@ from server.ledger import commands as ledger
 from server.observe import logs
 from server.settings import BadSettings, Settings, load
 
-COLLECT_AFTER: Final = (50_000, 20, 20)
-"""Objects that were made and not freed; smaller collections before a larger one."""
+COLLECT_AFTER: Final = (10_000, 20, 100)
+"""Objects that were made and not freed; smaller collections before a larger one. A small one takes
+a millisecond, and cycles among what is new hold a few megabytes at most."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -225,6 +225,11 @@ class RoomClient:
             await trio.sleep(retry_in_s)
         self._rest = None
 
+    @property
+    def _may_speak(self) -> bool:
+        """From the snapshot until the connection ends; `status` tells that once it is closed."""
+        return self.status.state == "online" and self._outgoing is not None
+
     def _retry_now(self) -> None:
         if self._rest is not None:
             self._rest.cancel()
@@ -294,7 +299,7 @@ class RoomClient:
     def tell(self, frame: ClientFrame) -> None:
         """Say something that has no answer. While there is no connection it is dropped: the server
         asks again for what it still needs."""
-        if self.status.state == "online":
+        if self._may_speak:
             self._send(frame)
 
     def set_away(self, away: bool) -> None:
@@ -305,13 +310,13 @@ class RoomClient:
     def report_toys(self, *toys: ReportedToy) -> None:
         """All that the page knows; said now and after every snapshot."""
         self._toys = toys
-        if self.status.state == "online":
+        if self._may_speak:
             self._report_toys()
 
     def report_settings(self, settings: ReportedSettings | None) -> None:
         """The model's levels; said now and after every snapshot."""
         self._settings, self._settings_known = settings, True
-        if self.status.state == "online":
+        if self._may_speak:
             self._report_settings()
 
     def server_now_ms(self) -> float | None:
@@ -332,7 +337,7 @@ class RoomClient:
         question = Question(frame_of(ref), resend, on_end)
         if self.status.state in ("refused", "closed"):
             on_end(RequestError("CLOSED", "The connection was closed."))
-        elif self.status.state == "online":
+        elif self._may_speak:
             self._questions.add(ref, question)
             self._put(question)
         elif resend:

@@ -20,6 +20,11 @@ class RequestRate:
         self._per_min_max = per_min_max
         self._users_max = users_max
         self._times_s: dict[str, deque[float]] = {}
+        self._swept_at_s = -_WINDOW_S
+
+    def __len__(self) -> int:
+        """Users who are remembered."""
+        return len(self._times_s)
 
     def count(self, user_id: str) -> None:
         """Raises Refused with RATE_LIMITED, and counts nothing then."""
@@ -35,7 +40,8 @@ class RequestRate:
         times.append(trio.current_time())
 
     def _room_for(self, user_id: str, oldest_s: float) -> deque[float]:
-        if len(self._times_s) >= self._users_max:
+        if self._swept_at_s <= oldest_s or len(self._times_s) >= self._users_max:
+            self._swept_at_s = trio.current_time()
             self._times_s = {
                 each: times for each, times in self._times_s.items() if times[-1] > oldest_s
             }

@@ -59,8 +59,6 @@ class Metrics(Collector):
             sockets.left_out,
         )
         yield _labelled("closes", "Sessions ended, by close code", ["code"], sockets.closes)
-        tasks = trio.lowlevel.current_statistics().tasks_living
-        yield _gauge("tasks", "Tasks of the server, a few for each connection", tasks)
         rooms = list(services.rooms)
         yield _gauge("rooms", "Rooms awake", len(rooms))
         waiting = [room.mailbox.statistics() for room in rooms]

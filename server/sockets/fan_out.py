@@ -15,7 +15,7 @@ import trio
 from actors.ports import SessionId
 from protocol.codec import Codec
 from protocol.delivery import DeliveryClass, delivery_of
-from protocol.errors import CloseCode
+from protocol.errors import CLOSES, CloseCode
 from protocol.frames import (
     Error,
     ModelFrame,
@@ -34,6 +34,8 @@ MEMBERS_AT_ONCE: Final = 256
 """Written to in a row: about 3 ms, after which other tasks, a stop among them, get their turn. What
 the room says until all members are through leaves with the next write: so events are joined under
 load, and none ever waits at rest."""
+OTHER_CODES: Final = 3000
+"""Stands for all close codes that are nobody's we know: a peer may name any of 2,000."""
 GATHERED_MAX: Final = 256
 """Events of one room; about as many bytes as one write carries."""
 
@@ -51,7 +53,7 @@ class FanOutStatistics(msgspec.Struct, frozen=True, rename="camel"):
     """Of them, those that never left: the member was too slow."""
     slow_closed: int
     closes: dict[int, int]
-    """Ended sessions by close code."""
+    """Ended sessions by close code; see OTHER_CODES."""
 
 
 class FanOut:
@@ -147,8 +149,9 @@ class FanOut:
         if self._sessions.pop(connection.session_id, None) is None:
             return
         self._dismiss(connection.session_id)
-        if connection.close_code is not None:
-            self._closes[connection.close_code] += 1
+        code = connection.close_code
+        if code is not None:
+            self._closes[code if code < OTHER_CODES or code in CLOSES else OTHER_CODES] += 1
 
     # ---- what one turn is too short for ----------------------------------------------------
 

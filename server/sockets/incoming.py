@@ -14,6 +14,7 @@ from wsproto.connection import Connection as FrameParser
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
+from server.sockets.frame_parser import let_go
 from server.sockets.intake import Intake
 from server.sockets.outbox import Outbox
 
@@ -84,6 +85,12 @@ class Incoming:
             self._read()
         return intake.messages.pop(0)
 
+    def end(self) -> None:
+        """What is under way is dropped."""
+        parser, self._parser = self._parser, None
+        if parser is not None:
+            let_go(parser)
+
     def _read(self) -> None:
         """What has arrived."""
         try:
@@ -126,7 +133,7 @@ class Incoming:
                 return None
         intake.messages_passed = 0
         if intake.between_messages:
-            self._parser = None
+            self.end()
         return None
 
     async def _answer(self, frame: bytes) -> None:

@@ -267,9 +267,10 @@ class Session:
             return
         ports, address = self._ports, self._connection.address
         ports.book.leave(user_id, self._connection)
-        ports.user_allowances.release(user_id)
+        now_s = trio.current_time()
+        ports.user_allowances.release(user_id, now_s)
         if address not in ports.limits.addresses_unlimited:
-            ports.address_allowances.release(address)
+            ports.address_allowances.release(address, now_s)
 
     def _close_when_expired(self) -> None:
         left_s = self._ports.authority.valid_for_s(self._identity)

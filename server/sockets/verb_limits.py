@@ -40,8 +40,10 @@ USER_FACTOR: Final = 2.0
 """A user with many tabs says twice as much as one with one."""
 ADDRESS_FACTOR: Final = 20.0
 """A household, an office, a mobile network's gateway."""
+FULL_AGAIN_S: Final = max(rate.burst / rate.per_s for rate in VERB_RATES.values())
+"""Who has been gone for so long would find every bucket full."""
 IDLE_KEPT_MAX: Final = 10_000
-"""Users and addresses that have just gone: coming back does not fill a bucket."""
+"""Users and addresses that went within it: coming back does not fill a bucket."""
 
 
 class Allowance:
@@ -53,6 +55,11 @@ class Allowance:
         self._factor = factor
         self._buckets: dict[type, TokenBucket] = {}
         self.holders = 0
+
+    @property
+    def used(self) -> bool:
+        """Something was said."""
+        return bool(self._buckets)
 
     def wait_s(self, verb: type, rate: VerbRate, now_s: float) -> float:
         """0.0: it may be said now."""
@@ -76,24 +83,33 @@ class Allowances:
         self._factor = factor
         self._idle_max = idle_max
         self._held: dict[str, Allowance] = {}
-        self._idle: OrderedDict[str, Allowance] = OrderedDict()
+        self._idle: OrderedDict[str, tuple[Allowance, float]] = OrderedDict()
+        """And when the last of their connections went; the first to have gone come first."""
 
     def hold(self, key: str) -> Allowance:
         """Until `release`."""
         allowance = self._held.get(key)
         if allowance is None:
-            allowance = self._idle.pop(key, None) or Allowance(self._factor)
-            self._held[key] = allowance
+            known = self._idle.pop(key, None)
+            allowance = self._held[key] = Allowance(self._factor) if known is None else known[0]
         allowance.holders += 1
         return allowance
 
-    def release(self, key: str) -> None:
+    def release(self, key: str, now_s: float) -> None:
         allowance = self._held[key]
         allowance.holders -= 1
         if not allowance.holders:
-            self._idle[key] = self._held.pop(key)
-            if len(self._idle) > self._idle_max:
-                self._idle.popitem(last=False)
+            del self._held[key]
+            if allowance.used:
+                self._idle[key] = allowance, now_s
+            self._forget(now_s)
+
+    def _forget(self, now_s: float) -> None:
+        while self._idle:
+            _, gone_at_s = next(iter(self._idle.values()))
+            if gone_at_s + FULL_AGAIN_S > now_s and len(self._idle) <= self._idle_max:
+                return
+            self._idle.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._held) + len(self._idle)

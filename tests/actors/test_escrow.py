@@ -10,7 +10,7 @@ import structlog
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from actors.escrow import HOLDS_PER_PAGE, INTERVAL_S, KEPT_REST_S, run_hold_expiry
+from actors.escrow import HOLDS_PER_PAGE, INTERVAL_S, KEPT_REST_S, _Sweep, run_hold_expiry
 from actors.ledger import LedgerActor, Post
 from actors.ports import ExpiredHold, StoreUnavailable
 from actors.transfers import HoldState, NewHold, Release
@@ -241,6 +241,23 @@ def test_a_hold_that_was_refused_is_tried_again_later() -> None:
         assert database.states()["hold-1"] is HoldState.REFUNDED
         kept = [line["hold_id"] for line in lines if line["event"] == "expired_hold_kept"]
         assert kept == ["hold-1"], "tried once, and not every few seconds"
+
+    on_virtual_clock(main)
+
+
+def test_a_hold_that_was_refused_and_ended_in_another_way_is_forgotten() -> None:
+    async def main() -> None:
+        database = Escrow()
+        await database.hold("hold", 1)
+        await trio.sleep(1)
+        refuse_to_release(database, lambda _: True)
+        sweep = _Sweep(database.ledger)
+        async with at_work(database):
+            await sweep.give_back(await database.expired_holds(None, 1))
+            assert list(sweep._rests_until_s) == ["hold"]
+            await trio.sleep(KEPT_REST_S + 1)
+            await sweep.give_back([])
+            assert not sweep._rests_until_s
 
     on_virtual_clock(main)
 

@@ -354,6 +354,39 @@ async def test_only_what_may_be_asked_twice_survives_a_lost_connection() -> None
 
 
 @on_a_clock_that_jumps
+async def test_what_is_asked_while_a_connection_is_closed_is_asked_on_the_next() -> None:
+    async with visit() as one, trio.open_nursery() as nursery:
+        once: list[Any] = []
+        again: list[Any] = []
+        open_stream = one.client._open_stream
+
+        async def open_and_ask_at_its_end() -> trio.abc.Stream:
+            stream = await open_stream()
+            close = stream.aclose
+
+            async def ask_and_close() -> None:
+                assert one.client.status.state == "online"
+                nursery.start_soon(ask, one.client, once)
+                nursery.start_soon(lambda: ask(one.client, again, resend=True))
+                with trio.CancelScope(shield=True):
+                    await wait_all_tasks_blocked()
+                one.client._open_stream = open_stream
+                await close()
+
+            stream.aclose = ask_and_close  # type: ignore[method-assign]
+            return stream
+
+        one.client._open_stream = open_and_ask_at_its_end
+        for _ in range(2):
+            await one.server.break_off()
+            await one.settled("waiting")
+            await one.client.online()
+            await wait_all_tasks_blocked()
+        assert (once, again) == (["DISCONNECTED"], [None])
+        assert len(one.server.said(Tip)) == 1
+
+
+@on_a_clock_that_jumps
 async def test_a_question_without_an_answer_means_that_the_connection_is_dead() -> None:
     async with visit() as one:
         one.server.answers = False

@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from protocol.codec import CODECS, JSON, MSGPACK
 from protocol.errors import CloseCode
 from protocol.frames import Connect, Ok, PresenceChanged, Snapshot, Tip, ToysStopped
+from server.sockets.fan_out import OTHER_CODES
 from tests.conformance.wire import frames_of
 from tests.sockets.conftest import (
     ROOM,
@@ -78,6 +79,17 @@ async def test_close_sends_what_is_due_first(house: House) -> None:
         assert caught.value.reason.code == CloseCode.KICKED
     await house.room.until(lambda: house.room.left == [join.session_id])
     assert house.delivery.statistics().closes == {CloseCode.KICKED: 1}
+
+
+async def test_close_codes_of_a_peers_own_are_counted_as_one(house: House) -> None:
+    """Or each would be one more line of the metrics, and the peer may choose of 2,000."""
+    for code in (1000, 3000, 4321, 4999, CloseCode.KICKED):
+        async with await house.raw_member() as stream:
+            await stream.send_all(client_frame(0x88, code.to_bytes(2, "big")))
+            await rest_of(stream)
+    await house.room.until(lambda: len(house.room.left) == 5)
+    await trio.testing.wait_all_tasks_blocked()
+    assert house.delivery.statistics().closes == {1000: 1, OTHER_CODES: 3, CloseCode.KICKED: 1}
 
 
 @pytest.mark.slow  # fills the kernel's buffers first

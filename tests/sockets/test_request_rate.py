@@ -44,3 +44,14 @@ def test_who_cannot_be_counted_is_refused() -> None:
         rate.count("zoe")
 
     trio.run(main, clock=MockClock(autojump_threshold=0))
+
+
+def test_who_asks_no_more_is_forgotten() -> None:
+    async def main() -> None:
+        rate = RequestRate(3)
+        for number in range(20):
+            rate.count(f"user-{number}")
+            await trio.sleep(10)
+        assert len(rate) <= 12, "of two windows"
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))

@@ -1,6 +1,5 @@
 """What a member may say, and what is answered to the rest."""
 
-import gc
 import re
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -37,9 +36,8 @@ from protocol.frames import (
 )
 from protocol.tip_activated import LovenseMode, MembershipTier
 from server.auth import Authority, Role
-from server.sockets.connection import Connection
-from server.sockets.outbox import Outbox
 from server.sockets.verb_limits import VERB_RATES
+from tests.garbage import nothing_left_for_the_collector
 from tests.sockets.conftest import (
     Client,
     House,
@@ -48,6 +46,7 @@ from tests.sockets.conftest import (
     json_frame,
     presence,
     rest_of,
+    upgrade,
 )
 
 HOUR = timedelta(hours=1)
@@ -360,13 +359,50 @@ async def test_a_member_is_one_task(house: House) -> None:
 
 
 async def test_one_who_has_gone_leaves_nothing_for_the_collector(house: House) -> None:
-    """Which the server runs rarely: whoever comes and goes would take memory for hours."""
-    gc.collect()  # of tests before this one
-    async with await house.raw_member() as stream:
-        await stream.send_all(client_frame(0x89, b"ping"))
-    await house.room.until(lambda: len(house.room.left) == 1)
-    await trio.testing.wait_all_tasks_blocked()
-    assert [each for each in gc.get_objects() if isinstance(each, Connection | Outbox)] == []
+    async def come_and_go() -> None:
+        left = len(house.room.left)
+        async with await house.raw_member() as stream:
+            await stream.send_all(client_frame(0x89, b"ping"))
+            assert await stream.receive_some(100) == b"\x8a\x04ping"
+            await stream.send_all(client_frame(0x01, b"a part of a message"))
+            await trio.testing.wait_all_tasks_blocked()
+        await house.room.until(lambda: len(house.room.left) > left)
+        await trio.testing.wait_all_tasks_blocked()
+
+    await come_and_go()
+    with nothing_left_for_the_collector():
+        await come_and_go()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param([b"\x16\x03\x01\r\n\r\n"], id="no HTTP"),
+        pytest.param([upgrade("/elsewhere")], id="no room's path"),
+        pytest.param([upgrade() + b"x"], id="too early"),
+        pytest.param([upgrade(), json_frame(type="connect", ref=1, token="x")], id="no token"),
+        pytest.param([upgrade(), client_frame(0xF1, b"")], id="a reserved bit"),
+        pytest.param([upgrade(), client_frame(0x81, b"\xff")], id="no UTF-8"),
+        pytest.param([upgrade(), client_frame(0x81, bytes(70_000))], id="too long"),
+        pytest.param([upgrade(), client_frame(0x88, b"\x03\xe8")], id="close"),
+    ],
+)
+async def test_one_who_was_turned_away_leaves_nothing_for_the_collector(
+    house: House, said: list[bytes]
+) -> None:
+    async def come_and_be_closed() -> None:
+        async with await house.raw() as stream:
+            for each in said[:-1]:
+                await stream.send_all(each)
+                await stream.receive_some(4096)
+            await stream.send_all(said[-1])
+            await rest_of(stream)
+        await trio.testing.wait_all_tasks_blocked()
+        assert house.server.connections == 0
+
+    await come_and_be_closed()
+    with nothing_left_for_the_collector():
+        await come_and_be_closed()
 
 
 async def test_one_who_is_closed_while_sending_hears_why_instead_of_a_reset(house: House) -> None:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from protocol import frames
 from server.sockets.verb_limits import (
+    FULL_AGAIN_S,
     USER_FACTOR,
     VERB_RATES,
     Allowance,
@@ -60,9 +61,21 @@ def test_coming_back_does_not_fill_the_bucket() -> None:
     shared = Allowances(1.0)
     first = VerbLimits(Allowance(), shared.hold("ann"), None)
     said(first, 100)
-    shared.release("ann")
+    shared.release("ann", 0.0)
     assert said(VerbLimits(Allowance(), shared.hold("ann"), None), 100) == 0
     assert said(VerbLimits(Allowance(), shared.hold("bob"), None), 100) == TIP.burst
+
+
+def test_who_said_nothing_or_has_long_been_gone_is_not_remembered() -> None:
+    shared = Allowances(1.0)
+    VerbLimits(Allowance(), shared.hold("ann"), None).take(frames.Tip, 0.0)
+    shared.hold("bob")
+    for user in ("ann", "bob"):
+        shared.release(user, 0.0)
+    assert len(shared) == 1
+    shared.hold("cid")
+    shared.release("cid", FULL_AGAIN_S)
+    assert len(shared) == 0
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.booleans()), max_size=60))
@@ -70,9 +83,9 @@ def test_only_so_many_that_are_gone_are_remembered(acts: list[tuple[str, bool]])
     shared, held = Allowances(1.0, idle_max=2), dict.fromkeys("abcdef", 0)
     for key, comes in acts:
         if comes:
-            shared.hold(key)
+            VerbLimits(Allowance(), shared.hold(key), None).take(frames.Tip, 0.0)
             held[key] += 1
         elif held[key]:
-            shared.release(key)
+            shared.release(key, 0.0)
             held[key] -= 1
         assert len(shared) <= sum(1 for count in held.values() if count) + 2
