@@ -70,9 +70,9 @@ def restart_lines(result: RestartResult) -> Iterator[str]:
     )
     yield fact(
         "notices",
-        f"{result.notices_due:,} due, {result.notices_missed:,} missed, "
-        f"{result.notices_doubled:,} doubled; {result.snapshots_with_a_gap:,} snapshots told of a "
-        "gap",
+        f"{result.notices_due:,} due to members who are never away; {result.notices_missed:,} "
+        f"missed, {result.missed_in_silence:,} of them in silence; {result.notices_doubled:,} "
+        f"doubled; {result.snapshots_with_a_gap:,} snapshots told of a gap",
     )
     yield fact("failures", counted(result.failures))
 

@@ -32,16 +32,19 @@ class RestartResult(msgspec.Struct, frozen=True, kw_only=True):
     """As the ledger has it."""
     settled_twice: int
     notices_due: int
-    """Every member hears of every tip that settled, once."""
+    """A member hears of every tip that settles while he is there, once."""
     notices_missed: int
+    """While a member was away: a new process remembers no events, and says so."""
+    missed_in_silence: int
+    """Of them, by members who were never told that something is missing."""
     notices_doubled: int
     snapshots_with_a_gap: int
-    """In which a member was told that something is missing."""
+    """In which a member was told so."""
     failures: dict[str, int]
 
     @property
     def lost_nothing(self) -> bool:
         return not self.failures and (
             self.tips_sent == self.tips_answered == self.tips_settled
-            and self.settled_twice == self.notices_missed == self.notices_doubled == 0
+            and self.settled_twice == self.missed_in_silence == self.notices_doubled == 0
         )

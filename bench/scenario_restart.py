@@ -19,6 +19,7 @@ import trio
 
 from actors.ports import UserRecord
 from bench.activation_rooms import fetch, prepare, quiet_rooms
+from bench.client.backoff import STABLE_AFTER_S
 from bench.client.credentials import Credentials
 from bench.client.questions import RequestError
 from bench.client.room_client import Heard, Late, Lost, RoomClient, Status
@@ -32,8 +33,10 @@ from bench.server import DatabaseProcess, ServerProcess, run_database, run_serve
 from protocol.frames import TipNotice
 from server.auth import Role
 
-BEFORE_S: Final = 3.0
-"""Of tips, before each restart and after the last."""
+BEFORE_S: Final = STABLE_AFTER_S + 1.0
+"""Of tips, before each restart: until then a client takes the connection for a bad one."""
+AFTER_S: Final = 3.0
+"""Of tips after the last; and again for the last notices."""
 BACK_TIMEOUT_S: Final = 60.0
 TOYS_FROM_TOKENS: Final = 99_999
 """No tip moves a toy: amounts only tell tips apart."""
@@ -50,6 +53,8 @@ class RestartPlan:
     tips_per_s: float
     restarts: int
     seed: int
+    before_s: float = BEFORE_S
+    after_s: float = AFTER_S
 
 
 def run_restarts(
@@ -67,8 +72,8 @@ def run_restarts(
         started_at_utc = datetime.now(UTC)
         trio.run(scenario.run)
     members = scenario.members
-    told = Counter(key for member in members for key in set(member.told))
     settled = scenario.settled
+    missed = [len(set(settled) - set(member.told)) for member in members]
     return RestartResult(
         command=command,
         seed=plan.seed,
@@ -83,7 +88,10 @@ def run_restarts(
         tips_settled=len(settled),
         settled_twice=len(settled) - len(set(settled)),
         notices_due=len(settled) * plan.members,
-        notices_missed=len(settled) * plan.members - sum(told[key] for key in set(settled)),
+        notices_missed=sum(missed),
+        missed_in_silence=sum(
+            count for count, member in zip(missed, members, strict=True) if not member.gaps
+        ),
         notices_doubled=sum(len(member.told) - len(set(member.told)) for member in members),
         snapshots_with_a_gap=sum(member.gaps for member in members),
         failures=dict(scenario.failures),
@@ -175,12 +183,12 @@ class _Scenario:
                     stopped = trio.Event()
                     tips.start_soon(self._keep_tipping, tips, stopped)
                     for number in range(1, plan.restarts + 1):
-                        await trio.sleep(BEFORE_S)
+                        await trio.sleep(plan.before_s)
                         self._progress.step(f"restart {number} of {plan.restarts}")
                         running = await self._restart(running)
-                    await trio.sleep(BEFORE_S)
+                    await trio.sleep(plan.after_s)
                     stopped.set()
-                await trio.sleep(BEFORE_S)  # the last notices
+                await trio.sleep(plan.after_s)
                 await self._read_ledger()
                 clients.cancel_scope.cancel()
         finally:
