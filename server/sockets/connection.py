@@ -165,7 +165,6 @@ class Connection:
         if self._patience.cancelled_caught:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.outbox.abandon()
-        self.incoming.end()
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()
 

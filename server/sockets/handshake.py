@@ -10,7 +10,6 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
 from server.sockets.connection import Connection
-from server.sockets.frame_parser import let_go
 from server.sockets.handshake_stream import HandshakeStream
 from server.sockets.limits import SocketLimits
 
@@ -77,18 +76,8 @@ async def _answer(
             return None
         case Acceptance(subprotocol):
             stream.frames_next()
-            try:
-                await request.accept(subprotocol=subprotocol)
-            finally:
-                _let_go(request)
+            await request.accept(subprotocol=subprotocol)
             return Upgraded(request.path, subprotocol)
-
-
-def _let_go(request: WebSocketRequest) -> None:
-    """An accepted one has a parser of frames, which never sees one."""
-    parser = request._connection._wsproto.handshake.connection
-    if parser is not None:
-        let_go(parser)
 
 
 def flaw_of(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

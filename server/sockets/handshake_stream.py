@@ -3,12 +3,10 @@ outbox. With the answer to the upgrade its part is over: what the peer says from
 `Incoming`'s, and the library with all that it holds, 10 kB for each member, is let go."""
 
 import socket
-import sys
 from collections.abc import Callable
 from typing import Final
 
 import trio
-from wsproto.utilities import RemoteProtocolError
 
 from server.sockets.outbox import Outbox
 
@@ -95,9 +93,4 @@ class HandshakeStream(trio.abc.Stream):
     async def aclose(self) -> None:
         self._closed = True
         self._on_end()
-        error = sys.exception()
-        if isinstance(error, RemoteProtocolError) and error.__context__ is not None:
-            # What came is no HTTP. The frames of h11's own error hold that error, and with it all
-            # of the handshake, for the collector.
-            error.__context__.__traceback__ = None
         await trio.lowlevel.checkpoint()

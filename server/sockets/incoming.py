@@ -14,7 +14,6 @@ from wsproto.connection import Connection as FrameParser
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
-from server.sockets.frame_parser import let_go
 from server.sockets.intake import Intake
 from server.sockets.outbox import Outbox
 
@@ -85,12 +84,6 @@ class Incoming:
             self._read()
         return intake.messages.pop(0)
 
-    def end(self) -> None:
-        """What is under way is dropped."""
-        parser, self._parser = self._parser, None
-        if parser is not None:
-            let_go(parser)
-
     def _read(self) -> None:
         """What has arrived."""
         try:
@@ -133,7 +126,7 @@ class Incoming:
                 return None
         intake.messages_passed = 0
         if intake.between_messages:
-            self.end()
+            self._parser = None
         return None
 
     async def _answer(self, frame: bytes) -> None:
