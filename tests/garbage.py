@@ -11,8 +11,8 @@ from types import FunctionType, ModuleType
 
 @contextmanager
 def nothing_left_for_the_collector(but: Collection[str] = ()) -> Iterator[None]:
-    """What happens inside leaves no cycle, except of the kinds `but`. Do it once before, for what is
-    made once."""
+    """What happens inside leaves no cycle, but for objects of these kinds. Do it once before, for
+    what is made once."""
     gc.collect()
     gc.disable()
     try:
