@@ -55,7 +55,7 @@ $(SERVER): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
 	@touch $@
 
-$(DEV): $(SERVER)
+$(DEV): $(SERVER) tools/setup-browser.sh
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench,export]'
 	sh tools/setup-browser.sh
 	sh tools/setup-compiler.sh
