@@ -20,13 +20,17 @@ class DeliveryClass(StrEnum):
 class Delivery:
     """How one kind of frame is delivered. Compared by identity: of one that is LATEST_ONLY, a
     newer frame takes the place of an older one. `stoppable`: a stop that comes later makes it
-    void, so that it must not arrive after it."""
+    void, so that it must not arrive after it. `patient`: in a large room it may wait a moment for
+    another event to leave with."""
 
-    __slots__ = ("delivery_class", "stoppable")
+    __slots__ = ("delivery_class", "patient", "stoppable")
 
-    def __init__(self, delivery_class: DeliveryClass, *, stoppable: bool = False) -> None:
+    def __init__(
+        self, delivery_class: DeliveryClass, *, stoppable: bool = False, patient: bool = False
+    ) -> None:
         self.delivery_class = delivery_class
         self.stoppable = stoppable
+        self.patient = patient
 
 
 NEVER_DROPPED: Final = Delivery(DeliveryClass.NEVER_DROPPED)
@@ -36,13 +40,15 @@ COMMAND: Final = Delivery(DeliveryClass.NEVER_DROPPED, stoppable=True)
 _BY_TYPE: Final[dict[type, Delivery]] = {
     frames.Command: COMMAND,
     frames.ToyTestCommand: COMMAND,
+    frames.PublicMessage: Delivery(DeliveryClass.NEVER_DROPPED, patient=True),
+    **{
+        kind: Delivery(DeliveryClass.LATEST_ONLY, patient=True)
+        for kind in (frames.PresenceChanged, frames.TypingChanged, frames.MoodChanged)
+    },
     **{
         kind: Delivery(DeliveryClass.LATEST_ONLY)
         for kind in (
             frames.RoomChanged,
-            frames.PresenceChanged,
-            frames.TypingChanged,
-            frames.MoodChanged,
             frames.SelfChanged,
             frames.QueueChanged,
             frames.ModelToysChanged,

@@ -27,7 +27,8 @@ class Admission:
     """First come, first served."""
 
     def __init__(self, at_once: int, waiting_max: int, wait_s: float) -> None:
-        self._turns = trio.CapacityLimiter(at_once)
+        self._at_once = at_once
+        self._turns = trio.Semaphore(at_once)
         self._waiting_max = waiting_max
         self._wait_s = wait_s
         self._admitted = 0
@@ -37,26 +38,30 @@ class Admission:
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """As long as the block. Raises Refused with SERVER_BUSY."""
-        if self._turns.statistics().tasks_waiting >= self._waiting_max:
-            self._queue_full += 1
-            raise Refused(ErrorCode.SERVER_BUSY)
-        borrower = object()  # a task may have had a turn before
-        with trio.move_on_after(self._wait_s) as waiting:
-            await self._turns.acquire_on_behalf_of(borrower)
-        if waiting.cancelled_caught:
-            self._waited_too_long += 1
-            raise Refused(ErrorCode.SERVER_BUSY)
+        if self._turns.value:  # then nobody waits
+            self._turns.acquire_nowait()
+        else:
+            await self._wait()
         self._admitted += 1
         try:
             yield
         finally:
-            self._turns.release_on_behalf_of(borrower)
+            self._turns.release()
+
+    async def _wait(self) -> None:
+        if self._turns.statistics().tasks_waiting >= self._waiting_max:
+            self._queue_full += 1
+            raise Refused(ErrorCode.SERVER_BUSY)
+        with trio.move_on_after(self._wait_s) as waiting:
+            await self._turns.acquire()
+        if waiting.cancelled_caught:
+            self._waited_too_long += 1
+            raise Refused(ErrorCode.SERVER_BUSY)
 
     def statistics(self) -> AdmissionStatistics:
-        now = self._turns.statistics()
         return AdmissionStatistics(
-            joining=now.borrowed_tokens,
-            waiting=now.tasks_waiting,
+            joining=self._at_once - self._turns.value,
+            waiting=self._turns.statistics().tasks_waiting,
             admitted=self._admitted,
             queue_full=self._queue_full,
             waited_too_long=self._waited_too_long,

@@ -29,11 +29,12 @@ class _Write:
 class Audience:
     """`gather` an event, `seal` says to whom all that is gathered goes, `write_some` writes it."""
 
-    __slots__ = ("_gathered", "_outboxes", "_writes")
+    __slots__ = ("_gathered", "_outboxes", "_presses", "_writes")
 
     def __init__(self) -> None:
         self._outboxes: dict[Codec, dict[SessionId, Outbox]] = {}
         self._gathered: list[RoomEvent] = []
+        self._presses = False
         self._writes: deque[_Write] = deque()
 
     def __len__(self) -> int:
@@ -50,9 +51,13 @@ class Audience:
                 del self._outboxes[codec]
 
     @property
-    def gathered(self) -> bool:
-        """There are events that nobody has been promised yet."""
-        return bool(self._gathered)
+    def presses(self) -> bool:
+        """There are events that nobody has been promised yet, and not only patient ones."""
+        return self._presses
+
+    def press(self) -> None:
+        """What is gathered has waited long enough."""
+        self._presses = bool(self._gathered)
 
     @property
     def unwritten(self) -> bool:
@@ -62,11 +67,12 @@ class Audience:
     def gather(self, event: RoomEvent) -> int:
         """One event more; how many there are."""
         self._gathered.append(event)
+        self._presses = self._presses or not delivery_of(event).patient
         return len(self._gathered)
 
     def seal(self) -> tuple[int, int]:
         """What is gathered goes to those who are here now. Frames and bytes that this comes to."""
-        events, self._gathered = self._gathered, []
+        events, self._gathered, self._presses = self._gathered, [], False
         frames_sent = bytes_sent = 0
         if events:
             for codec, outboxes in self._outboxes.items():

@@ -94,20 +94,25 @@ class Connection:
         """Everything that this connection does runs in `nursery`; a close cancels it."""
         self._nursery = nursery
 
+    @property
+    def nursery(self) -> trio.Nursery:
+        """While it is attached."""
+        assert self._nursery is not None
+        return self._nursery
+
     def detach(self) -> None:
         """The nursery is about to end: start nothing in it any more."""
         self._nursery = None
 
-    def handshake_stream(self, on_end: Callable[[], None]) -> HandshakeStream:
-        """For the library, until frames come. `on_end`: nothing more can come."""
-        return HandshakeStream(self._sock, self.outbox, on_end)
+    def handshake_stream(self) -> HandshakeStream:
+        """For the library, until frames come. When nothing more can come of it, that is the end."""
+        return HandshakeStream(self._sock, self.outbox, self.nursery.cancel_scope.cancel)
 
     def close_at(self, deadline_s: float, code: CloseCode | None) -> None:
         """Close with `code` when trio's clock reaches `deadline_s`, instead of at the deadline
         given before. None: drop it, there is nobody to tell yet."""
-        assert self._nursery is not None
         self._deadline_code = code
-        self._nursery.cancel_scope.deadline = deadline_s
+        self.nursery.cancel_scope.deadline = deadline_s
 
     def send(self, frame: ServerFrame) -> None:
         """Encode and send to this member alone, now."""

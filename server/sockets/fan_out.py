@@ -7,6 +7,7 @@ member, whatever it consists of. `flush` is the hot path of the server.
 from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import count
+from math import inf
 from typing import Final, NoReturn
 
 import msgspec
@@ -36,6 +37,9 @@ the room says until all members are through leaves with the next write: so event
 load, and none ever waits at rest."""
 OTHER_CODES: Final = 3000
 """Stands for all close codes that are nobody's we know: a peer may name any of 2,000."""
+PATIENCE_S: Final = 0.1
+"""How long a patient event (`protocol.delivery`) waits for another, in a room of more members than
+that: what nobody sees, and half of the writes where each tip is thanked for."""
 GATHERED_MAX: Final = 256
 """Events of one room; about as many bytes as one write carries."""
 
@@ -72,6 +76,8 @@ class FanOut:
         self._rooms_due: dict[Audience, None] = {}
         self._begun: deque[Audience] = deque()
         """Those with more members than one turn is for."""
+        self._patient: dict[Audience, float] = {}
+        """Those with patient events alone -> until when (trio's clock) these wait, in order."""
         self._lot = trio.lowlevel.ParkingLot()
         self._last_encoded: tuple[object, Codec | None, bytes] = (None, None, b"")
         self._closes: Counter[int] = Counter()
@@ -108,11 +114,17 @@ class FanOut:
 
     def broadcast(self, room_id: str, event: RoomEvent) -> None:
         audience = self._audiences.get(room_id)
-        if audience is not None:
+        if audience is None:
+            return
+        gathered = audience.gather(event)
+        if audience.presses or len(audience) <= self._members_at_once:
             self._rooms_due[audience] = None
-            if audience.gather(event) >= GATHERED_MAX:
-                self._seal(audience)
-                self._write_portion(audience)
+        elif audience not in self._patient:
+            self._patient[audience] = trio.current_time() + PATIENCE_S
+            self._lot.unpark()
+        if gathered >= GATHERED_MAX:
+            self._seal(audience)
+            self._write_portion(audience)
 
     def flush(self) -> None:
         """Write all that was gathered: own frames first, for a command must not wait for what a
@@ -159,18 +171,36 @@ class FanOut:
         """Write to rooms with many members in portions, one room after the other; until
         cancelled."""
         while True:
+            self._end_patience()
             if self._begun:
                 self._write_portion(self._begun.popleft())
                 await trio.lowlevel.checkpoint()
             else:
-                await self._lot.park()
+                with trio.move_on_at(next(iter(self._patient.values()), inf)):
+                    await self._lot.park()
+
+    def _end_patience(self) -> None:
+        now_s = trio.current_time()
+        while self._patient:
+            audience, until_s = next(iter(self._patient.items()))
+            if until_s > now_s:
+                return
+            del self._patient[audience]
+            audience.press()
+            self._begin(audience)
 
     def _write_portion(self, audience: Audience) -> None:
-        """The next members; when all are through, what has been gathered since."""
+        """The next members; when all are through, what has been gathered since, unless that has
+        patience."""
         if not audience.unwritten:
             self._seal(audience)
+            self._patient.pop(audience, None)
         audience.write_some(self._members_at_once)
-        if (audience.unwritten or audience.gathered) and audience not in self._begun:
+        if audience.unwritten or audience.presses:
+            self._begin(audience)
+
+    def _begin(self, audience: Audience) -> None:
+        if audience not in self._begun:
             self._begun.append(audience)
             self._lot.unpark()
 

@@ -10,7 +10,6 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketRequest, wrap_server_stream
 
 from server.sockets.connection import Connection
-from server.sockets.handshake_stream import HandshakeStream
 from server.sockets.limits import SocketLimits
 
 
@@ -41,24 +40,22 @@ async def shake_hands(
     connection: Connection, limits: SocketLimits, judge: Judge
 ) -> Upgraded | None:
     """Frames come next; None when the upgrade was refused and answered, or the peer is gone.
-    trio-websocket's reader does not outlive it."""
+    trio-websocket's reader runs in the connection's nursery, and ends by itself with the request:
+    a nursery of its own, cancelled, took a quarter of a handshake."""
     connection.close_at(trio.current_time() + limits.handshake_timeout_s, None)
-    upgraded = None
-    async with trio.open_nursery() as shaking:
-        stream = connection.handshake_stream(shaking.cancel_scope.cancel)
-        request = await wrap_server_stream(
-            shaking,
-            stream,
-            max_message_size=limits.message_bytes_max,
-            receive_buffer_size=limits.receive_bytes,
-        )
-        flaw = "wait for the answer" if stream.early else flaw_of(request.headers)
-        verdict = judge(request) if flaw is None else Rejection(400, flaw)
-        try:
-            upgraded = await _answer(request, verdict, stream)
-        except ConnectionClosed:
-            upgraded = None  # it was gone before the answer
-        shaking.cancel_scope.cancel()
+    stream = connection.handshake_stream()
+    request = await wrap_server_stream(
+        connection.nursery,
+        stream,
+        max_message_size=limits.message_bytes_max,
+        receive_buffer_size=limits.receive_bytes,
+    )
+    flaw = "wait for the answer" if stream.early else flaw_of(request.headers)
+    verdict = judge(request) if flaw is None else Rejection(400, flaw)
+    try:
+        upgraded = await _answer(request, verdict)
+    except ConnectionClosed:
+        return None  # it was gone before the answer
     if upgraded is not None:
         connection.opened = True
         connection.incoming.last_heard_s = trio.current_time()
@@ -66,16 +63,13 @@ async def shake_hands(
     return upgraded
 
 
-async def _answer(
-    request: WebSocketRequest, verdict: Acceptance | Rejection, stream: HandshakeStream
-) -> Upgraded | None:
+async def _answer(request: WebSocketRequest, verdict: Acceptance | Rejection) -> Upgraded | None:
     match verdict:
         case Rejection(status, text):
             headers = [(b"Content-Type", b"text/plain")]
             await request.reject(status, extra_headers=headers, body=text.encode())
             return None
         case Acceptance(subprotocol):
-            stream.frames_next()
             await request.accept(subprotocol=subprotocol)
             return Upgraded(request.path, subprotocol)
 

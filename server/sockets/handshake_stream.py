@@ -2,6 +2,7 @@
 outbox. With the answer to the upgrade its part is over: what the peer says from then on is
 `Incoming`'s, and the library with all that it holds, 10 kB for each member, is let go."""
 
+import re
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -10,58 +11,55 @@ import trio
 
 from server.sockets.outbox import Outbox
 
-_HEADERS_END: Final = b"\r\n\r\n"
+_BLANK_LINE: Final = re.compile(rb"\n\r?\n")
+"""Where a request ends, as its parser has it."""
 
 
 class HandshakeStream(trio.abc.Stream):
     """Closing it only ends its use by the library; the connection closes the socket."""
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        outbox: Outbox,
-        on_end: Callable[[], None],
-    ) -> None:
+    def __init__(self, sock: socket.socket, outbox: Outbox, on_end: Callable[[], None]) -> None:
         """`on_end` is called when nothing more can come of it: trio-websocket would go on waiting
         for a request that cannot come."""
         self._sock = sock
         self._outbox = outbox
         self._on_end = on_end
         self._closed = False
-        self._frames_next = False
-        self._request_ends = False
+        self._tail = b""
+        self._request_read = False
         self.early = False
         """Something followed the request before it was answered (RFC 6455, 4.1: the client must
         wait). trio-websocket would lose it, and with it where frames begin."""
 
-    def frames_next(self) -> None:
-        """The upgrade was judged, and the answer comes next: what comes after it is not the
-        library's."""
-        self._frames_next = True
-
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """The next bytes, at most `max_bytes` of them; b"" once the peer has ended its side.
+        """The next bytes, at most `max_bytes` of them; b"" once the peer has ended its side, or
+        the request is complete: what comes after the answer is not the library's, and its reader
+        ends by itself.
 
         Raises trio.BrokenResourceError when the connection is lost.
         """
         assert max_bytes is not None, "trio-websocket always names its buffer size"
         if self._closed:
             raise trio.ClosedResourceError
-        await trio.lowlevel.checkpoint()
-        data: bytes | None = None
-        while data is None:
-            if self._frames_next:
-                await trio.sleep_forever()
-            data = self._receive_now(max_bytes)
-            if data is None:
-                await trio.lowlevel.wait_readable(self._sock)
+        while (data := self._receive_now(max_bytes)) is None:
+            if self._request_read:
+                return b""
+            await trio.lowlevel.wait_readable(self._sock)
         if data:
-            _, end, more = data.partition(_HEADERS_END)
-            self.early = self.early or self._request_ends or bool(more)
-            self._request_ends = bool(end) and not more
+            self._look_for_end(data)
         else:
             self._on_end()
         return data
+
+    def _look_for_end(self, data: bytes) -> None:
+        if self._request_read:
+            self.early = True
+            return
+        seen = self._tail + data
+        self._tail = seen[-2:]  # a blank line may come in pieces
+        if found := _BLANK_LINE.search(seen):
+            self._request_read = True
+            self.early = found.end() < len(seen)
 
     def _receive_now(self, bytes_max: int) -> bytes | None:
         """None: nothing has arrived."""

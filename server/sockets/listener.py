@@ -263,8 +263,11 @@ def _tune(sock: socket.socket, limits: SocketLimits) -> None:
 def _address_key(address: Any) -> str:
     """Who counts as one: an IPv4 address, or the /64 network that one IPv6 customer has."""
     text: str = address[0]
+    if ":" not in text:
+        return text
     host = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(host, ipaddress.IPv4Address) or host.is_loopback:
+    assert isinstance(host, ipaddress.IPv6Address)
+    if host.is_loopback:
         return text
     if host.ipv4_mapped is not None:
         return str(host.ipv4_mapped)

@@ -3,6 +3,7 @@ session of a member."""
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -23,6 +24,8 @@ from server.sockets.session import FrameRefusals, Session, SessionPorts
 from server.sockets.verb_limits import ADDRESS_FACTOR, USER_FACTOR, Allowances
 
 _PATH_PREFIX: Final = "/rooms/"
+PATHS_KEPT_MAX: Final = 256
+"""Paths of which the room is known: a crowd comes to the same."""
 
 
 class RoomEndpoint:
@@ -100,6 +103,7 @@ def judge(
     return Acceptance(chosen)
 
 
+@lru_cache(maxsize=PATHS_KEPT_MAX)
 def room_id_of(target: str) -> str | None:
     """The room that a path names; None for what is no room's path."""
     path, _, _ = target.partition("?")

@@ -1,13 +1,22 @@
 """Viewers: who they are, what they wish, what they have."""
 
+from collections.abc import Sequence
+from typing import Final
+
 import asyncpg
+import msgspec
 
 from actors.ports import UserRecord, ViewerRecord
+from protocol.devices import Overrides
 from protocol.gating import Preferences
 from protocol.tip_activated import MembershipTier
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
-from server.store.device_store import load_overrides
+from server.store.shared_reads import SharedReads
+
+VIEWERS_PER_QUERY_MAX: Final = 64
+
+_decode_overrides: Final = msgspec.json.Decoder(Overrides).decode
 
 
 class PostgresMembers:
@@ -15,10 +24,14 @@ class PostgresMembers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._viewers = SharedReads(self._load_viewers, VIEWERS_PER_QUERY_MAX)
 
     async def load_viewer(self, user_id: str) -> ViewerRecord:
-        """See the port."""
-        return await self._database.run(_load_viewer, user_id)
+        """See the port. Members who join together are read together."""
+        return await self._viewers.read(user_id)
+
+    async def _load_viewers(self, user_ids: Sequence[str]) -> dict[str, ViewerRecord]:
+        return await self._database.run(_load_viewers, user_ids)
 
     async def load_user(self, user_id: str) -> UserRecord | None:
         """None: the platform never registered such a user."""
@@ -37,15 +50,19 @@ class PostgresMembers:
         )
 
 
-async def _load_viewer(connection: Connection, user_id: str) -> ViewerRecord:
-    row = await connection.fetchrow(queries.LOAD_VIEWER, user_id)
-    assert row is not None  # the query always gives one
+async def _load_viewers(connection: Connection, user_ids: Sequence[str]) -> dict[str, ViewerRecord]:
+    rows = await connection.fetch(queries.LOAD_VIEWERS, user_ids)
+    return {row["user_id"]: _viewer(row) for row in rows}
+
+
+def _viewer(row: asyncpg.Record) -> ViewerRecord:
     wishes = (
         Preferences()
         if row["react_to_my_tips"] is None
         else Preferences(row["react_to_my_tips"], row["feel_all_tips"])
     )
-    return ViewerRecord(wishes, row["balance"], await load_overrides(connection, user_id))
+    overrides = {} if row["overrides"] is None else _decode_overrides(row["overrides"])
+    return ViewerRecord(wishes, row["balance"], overrides)
 
 
 async def _fetch_row(connection: Connection, query: str, user_id: str) -> asyncpg.Record | None:

@@ -504,12 +504,14 @@ DELETE FROM patterns WHERE model_id = $1 AND pattern_id = ANY ($2::text[])"""
 
 # ---- members ---------------------------------------------------------------------------------
 
-LOAD_VIEWER: Final = """
-SELECT p.react_to_my_tips, p.feel_all_tips, a.balance
-FROM (VALUES ($1::text)) v(user_id)
+LOAD_VIEWERS: Final = """
+SELECT v.user_id, p.react_to_my_tips, p.feel_all_tips, a.balance,
+       (SELECT json_object_agg(d.toy_id, d.override)
+        FROM devices d WHERE d.owner_id = v.user_id AND d.override::text <> '{}') AS overrides
+FROM unnest($1::text[]) v(user_id)
 LEFT JOIN viewer_preferences p ON p.user_id = v.user_id
 LEFT JOIN accounts a ON a.account_id = 'user:' || v.user_id"""
-"""Always one row."""
+"""Always a row for each."""
 
 SAVE_PREFERENCES: Final = """
 INSERT INTO viewer_preferences (user_id, react_to_my_tips, feel_all_tips) VALUES ($1, $2, $3)

@@ -370,6 +370,27 @@ async def test_events_that_come_while_others_are_written_leave_together(
             await trio.testing.wait_all_tasks_blocked()
 
 
+async def test_what_has_patience_leaves_with_what_has_none(start_house: StartHouse) -> None:
+    """In a room of more members than one turn is for."""
+    house = await start_house(members_at_once=1)
+    async with await house.raw_member() as one, await house.raw_member() as two:
+        house.broadcast(presence(1))
+        house.broadcast(notice(2))
+        for stream in (one, two):
+            assert len(list(frames_of(await stream.receive_some(65536)))) == 2, "one write"
+
+
+async def test_patience_ends(start_house: StartHouse) -> None:
+    """Also of what was said before somebody joined."""
+    house = await start_house(members_at_once=1)
+    async with house.member("a") as one, house.member("b") as two:
+        house.broadcast(presence(1))
+        async with house.member("c") as late:
+            assert await one.hear() == await two.hear() == presence(1)
+            house.broadcast(presence(2))
+            assert await one.hear() == await two.hear() == await late.hear() == presence(2)
+
+
 async def test_events_of_the_turn_in_which_somebody_joins_reach_the_others(house: House) -> None:
     """And those of later turns: the room is not forgotten with something unwritten."""
     async with house.member("a") as early, house.client() as late:

@@ -105,6 +105,22 @@ async def test_what_is_no_upgrade_ends_at_once(house: House, request_bytes: byte
         assert len(house.delivery) == 1
 
 
+@pytest.mark.parametrize("last_bytes", [0, 1, 2, 3, 4, 60])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+async def test_a_request_may_come_in_pieces(house: House, last_bytes: int, line_end: bytes) -> None:
+    """And of what reads it nothing is left: a member is one task."""
+    request = upgrade().replace(b"\r\n", line_end)
+    at = len(request) - last_bytes
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    async with await house.raw() as stream:
+        for piece in filter(None, (request[:at], request[at:])):
+            await stream.send_all(piece)
+            await trio.testing.wait_all_tasks_blocked()
+        assert (await stream.receive_some(4096)).startswith(b"HTTP/1.1 101 ")
+        await trio.testing.wait_all_tasks_blocked()
+        assert trio.lowlevel.current_statistics().tasks_living == tasks + 1
+
+
 async def test_an_end_before_the_request_frees_the_connection(house: House) -> None:
     async with await house.raw() as stream:
         await stream.send_eof()

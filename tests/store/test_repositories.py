@@ -7,6 +7,7 @@ from uuid import uuid4
 import asyncpg
 import msgspec
 import pytest
+import trio
 
 from actors.ports import Broadcast, ModelToySent, PendingActivation, UserRecord, ViewerRecord
 from protocol.audit import Reason, TargetRecord, TargetState
@@ -276,6 +277,21 @@ async def test_a_viewers_wishes_persist(room: Store) -> None:
     for wishes in (Preferences(True, False), Preferences(False, True)):
         await room.rooms.save_preferences("alex", wishes)
         assert await room.members.load_viewer("alex") == ViewerRecord(wishes, 100)
+
+
+async def test_viewers_who_are_read_together_each_get_their_own(room: Store) -> None:
+    await room.rooms.save_preferences("alex", Preferences(True, False))
+    found: dict[str, ViewerRecord] = {}
+
+    async def load(user_id: str) -> None:
+        found[user_id] = await room.members.load_viewer(user_id)
+
+    async with trio.open_nursery() as nursery:
+        for user_id in ("first", "alex", "nobody", "robin"):
+            nursery.start_soon(load, user_id)
+    unknown = ViewerRecord(Preferences(), None)
+    alex = ViewerRecord(Preferences(True, False), 100)
+    assert found == {"first": unknown, "alex": alex, "nobody": unknown, "robin": unknown}
 
 
 async def test_a_user_may_change_name_and_tier_and_keeps_the_wallet(room: Store) -> None:
