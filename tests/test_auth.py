@@ -1,7 +1,6 @@
 """Tokens: what is accepted, and that nothing else is, whatever it is made of."""
 
 import base64
-import hmac
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -87,8 +86,6 @@ def test_a_token_of_another_issuer_with_the_secret_is_read() -> None:
         {"tier": ...},
         {"room": "../etc"},
         {"room": 7},
-        {"nbf": NOW_S + 3600},
-        {"nbf": None},
     ],
 )
 def test_a_claim_that_is_missing_or_wrong_is_refused(changes: dict[str, Any]) -> None:
@@ -127,48 +124,6 @@ def test_an_unsigned_token_is_refused(header: object) -> None:
 def test_a_header_nested_too_deep_is_refused() -> None:
     deep = base64.urlsafe_b64encode(b"[" * 3000).decode()
     assert refusal_of(f"{deep}.e30.e30") is ErrorCode.TOKEN_INVALID
-
-
-@pytest.mark.parametrize("header", [{"crit": ["b64"], "b64": False}, {"alg": "HS512"}, {"alg": 1}])
-def test_a_header_that_means_something_else_is_refused(header: dict[str, Any]) -> None:
-    body = signed().split(".")[1]
-    named = json.dumps({"alg": "HS256"} | header).encode()
-    head = base64.urlsafe_b64encode(named).decode().rstrip("=")
-    mac = hmac.digest(SECRET, f"{head}.{body}".encode(), "sha256")
-    signature = base64.urlsafe_b64encode(mac).decode().rstrip("=")
-    assert refusal_of(f"{head}.{body}.{signature}") is ErrorCode.TOKEN_INVALID
-
-
-UNFIT: list[Any] = ["other", [], [7, "tiproom"]]
-"""Audiences; PyJWT looks at them last."""
-
-_times = st.integers(NOW_S - 9, NOW_S + 9).filter(lambda at_s: abs(abs(at_s - NOW_S) - 5) > 2)
-
-
-@given(
-    st.fixed_dictionaries(
-        {"exp": _times | st.just(NOW_S + 3600), "iat": _times | st.just(NOW_S - 60)},
-        optional={
-            "nbf": _times,
-            "aud": st.sampled_from(["tiproom", ["a", "tiproom"], *UNFIT]),
-        },
-    )
-)
-def test_what_holds_of_a_token_is_what_pyjwt_says(claims: dict[str, Any]) -> None:
-    token = signed(**claims)
-    expected = None
-    try:
-        jwt.decode(token, SECRET, ["HS256"], audience="tiproom", leeway=5)
-    except jwt.ExpiredSignatureError:
-        expected = (
-            ErrorCode.TOKEN_INVALID if claims.get("aud") in UNFIT else ErrorCode.TOKEN_EXPIRED
-        )
-    except jwt.PyJWTError:
-        expected = ErrorCode.TOKEN_INVALID
-    if expected is None:
-        assert AUTHORITY.verify(token).user_id == "u-1"
-    else:
-        assert refusal_of(token) is expected
 
 
 @given(st.text(max_size=200))
