@@ -1,7 +1,6 @@
-"""Requests that queue up while others are served go together: one round trip, one commit. At low
-load a batch is one request, and waits for no timer."""
+"""Requests that queue up while others are served go together: one round trip, one commit. At rest
+each goes by itself, and waits for nobody and no timer."""
 
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -16,62 +15,67 @@ BATCH_MAX: Final = 64
 """Enough to make a round trip's cost small, few enough to keep its transaction short."""
 
 
-class _Asked(Generic[T, R]):
-    def __init__(self, request: T) -> None:
-        self.request = request
+class _Batch(Generic[T, R]):
+    def __init__(self) -> None:
+        self.requests: list[T] = []
         self.served = trio.Event()
-        self.result: R
+        self.results: Sequence[R] | None = None
         self.error: Exception | None = None
+        """Neither of the two once it is served: whoever led it was cancelled."""
 
 
 class Batches(Generic[T, R]):
-    """`do` one; run it in a nursery of the application. One batch at a time, in the order in which
-    they were asked for; how many may wait is the askers' to bound."""
+    """One batch at a time, in the order in which they were begun; what `serve` does for a request
+    begins after it was asked for. The first of a batch has it served for all."""
 
     def __init__(
         self, serve: Callable[[Sequence[T]], Awaitable[Sequence[R]]], batch_max: int = BATCH_MAX
     ) -> None:
-        """`serve` does all or nothing, and answers each request at its place."""
+        """`serve` does all or nothing and answers each request at its place. It may be asked again
+        for what it has done: when who led a batch is cancelled, and when one of it is at fault."""
         self._serve = serve
         self._batch_max = batch_max
-        self._waiting: deque[_Asked[T, R]] = deque()
-        self._arrived = trio.Event()
+        self._turn = trio.Lock()
+        self._gathering: _Batch[T, R] | None = None
 
     async def do(self, request: T) -> R:
-        """Also served when whoever asked is cancelled. Raises StoreUnavailable for the whole batch,
-        and anything else that `serve` raises for this request alone."""
-        asked = _Asked[T, R](request)
-        self._waiting.append(asked)
-        self._arrived.set()
-        await asked.served.wait()
-        if asked.error is not None:
-            raise asked.error
-        return asked.result
-
-    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled."""
-        task_status.started()
+        """Raises StoreUnavailable for the whole batch, and anything else that `serve` raises for
+        this request alone."""
         while True:
-            await self._arrived.wait()
-            self._arrived = trio.Event()
-            while self._waiting:
-                count = min(self._batch_max, len(self._waiting))
-                await self._serve_batch([self._waiting.popleft() for _ in range(count)])
+            batch = self._gathering
+            leads = batch is None or len(batch.requests) >= self._batch_max
+            if batch is None or leads:
+                batch = self._gathering = _Batch()
+            place = len(batch.requests)
+            batch.requests.append(request)
+            await (self._lead(batch) if leads else batch.served.wait())
+            if batch.results is not None:
+                return batch.results[place]
+            if isinstance(batch.error, StoreUnavailable):
+                raise StoreUnavailable(*batch.error.args)
+            if batch.error is not None:
+                return await self._alone(request, batch)
 
-    async def _serve_batch(self, batch: list[_Asked[T, R]]) -> None:
+    async def _lead(self, batch: _Batch[T, R]) -> None:
         try:
-            results = await self._serve([asked.request for asked in batch])
-        except StoreUnavailable as error:
-            for asked in batch:
-                asked.error = StoreUnavailable(*error.args)
+            async with self._turn:
+                self._close(batch)
+                batch.results = await self._serve(batch.requests)
         except Exception as error:
-            if len(batch) > 1:  # one of them is at fault: the others do not answer for it
-                for asked in batch:
-                    await self._serve_batch([asked])
-                return
-            batch[0].error = error
-        else:
-            for asked, result in zip(batch, results, strict=True):
-                asked.result = result
-        for asked in batch:
-            asked.served.set()
+            batch.error = error
+        finally:
+            self._close(batch)
+            batch.served.set()
+
+    def _close(self, batch: _Batch[T, R]) -> None:
+        """Who asks from now on gets another."""
+        if self._gathering is batch:
+            self._gathering = None
+
+    async def _alone(self, request: T, batch: _Batch[T, R]) -> R:
+        """After a batch of which one is at fault: the others do not answer for it."""
+        if len(batch.requests) == 1 and batch.error is not None:
+            raise batch.error
+        async with self._turn:
+            [result] = await self._serve([request])
+        return result

@@ -74,13 +74,7 @@ class PurchaseDesk:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Until cancelled."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._begins.run)
-            nursery.start_soon(self._confirms.run)
-            task_status.started()
-            await self._look_for_stale()
-
-    async def _look_for_stale(self) -> None:
+        task_status.started()
         while True:
             try:
                 for model_id, item in await self._store.resolve_stale(STALE_PER_LOOK):

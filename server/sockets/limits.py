@@ -23,7 +23,7 @@ class SocketLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     connect_timeout_s: float = 10.0
     """From the upgrade to a valid `connect`."""
     joins_at_once_max: int = 128
-    """Being let in: as many as two of the store's queries are for, of which one is under way."""
+    """Being let in: two batches (actors/batches.py), of which one is being read."""
     joins_waiting_max: int = 5_000
     """Behind them; above it SERVER_BUSY, and after `join_wait_s`."""
     join_wait_s: float = 7.5

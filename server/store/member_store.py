@@ -6,15 +6,13 @@ from typing import Final
 import asyncpg
 import msgspec
 
+from actors.batches import Batches
 from actors.ports import UserRecord, ViewerRecord
 from protocol.devices import Overrides
 from protocol.gating import Preferences
 from protocol.tip_activated import MembershipTier
 from server.store import queries
 from server.store.database import Connection, Database, is_storable
-from server.store.shared_reads import SharedReads
-
-VIEWERS_PER_QUERY_MAX: Final = 64
 
 _decode_overrides: Final = msgspec.json.Decoder(Overrides).decode
 
@@ -24,13 +22,13 @@ class PostgresMembers:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._viewers = SharedReads(self._load_viewers, VIEWERS_PER_QUERY_MAX)
+        self._viewers = Batches(self._load_viewers)
 
     async def load_viewer(self, user_id: str) -> ViewerRecord:
         """See the port. Members who join together are read together."""
-        return await self._viewers.read(user_id)
+        return await self._viewers.do(user_id)
 
-    async def _load_viewers(self, user_ids: Sequence[str]) -> dict[str, ViewerRecord]:
+    async def _load_viewers(self, user_ids: Sequence[str]) -> list[ViewerRecord]:
         return await self._database.run(_load_viewers, user_ids)
 
     async def load_user(self, user_id: str) -> UserRecord | None:
@@ -50,9 +48,10 @@ class PostgresMembers:
         )
 
 
-async def _load_viewers(connection: Connection, user_ids: Sequence[str]) -> dict[str, ViewerRecord]:
+async def _load_viewers(connection: Connection, user_ids: Sequence[str]) -> list[ViewerRecord]:
     rows = await connection.fetch(queries.LOAD_VIEWERS, user_ids)
-    return {row["user_id"]: _viewer(row) for row in rows}
+    viewers = {row["user_id"]: _viewer(row) for row in rows}
+    return [viewers[user_id] for user_id in user_ids]
 
 
 def _viewer(row: asyncpg.Record) -> ViewerRecord:

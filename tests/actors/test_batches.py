@@ -1,79 +1,134 @@
-"""What queues up goes together, and each request answers for itself."""
+"""What queues up goes together: who is served with whom, and what one that fails or is cancelled
+leaves to the others."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors.batches import Batches
 from actors.ports import StoreUnavailable
 
+FAULTY = 13
 
-class Doubling:
-    """Serves the first request at once, and what queues up behind it once the gate is open."""
 
-    def __init__(self, batches_max: int) -> None:
-        self.gate = trio.Event()
+class Desk:
+    """Serves a batch when the test says so; the answer is the number of that batch."""
+
+    def __init__(self, nursery: trio.Nursery, batch_max: int = 64) -> None:
         self.served: list[list[int]] = []
         self.away = False
         self.answers: dict[int, object] = {}
-        self.batches = Batches(self._serve, batches_max)
+        self._nursery = nursery
+        self._batches: Batches[int, int] = Batches(self._serve, batch_max)
+        self._turns = trio.Semaphore(0)
 
-    async def _serve(self, numbers: Sequence[int]) -> list[int]:
-        await self.gate.wait()
-        self.served.append(list(numbers))
+    async def _serve(self, requests: Sequence[int]) -> list[int]:
+        self.served.append(list(requests))
+        number = len(self.served)
+        await self._turns.acquire()
         if self.away:
             raise StoreUnavailable("away")
-        if 13 in numbers:
-            raise ValueError("13")
-        return [2 * number for number in numbers]
+        if FAULTY in requests:
+            raise ValueError(FAULTY)
+        return [number] * len(requests)
 
-    async def ask(self, number: int) -> None:
-        try:
-            self.answers[number] = await self.batches.do(number)
-        except (ValueError, StoreUnavailable) as error:
-            self.answers[number] = type(error)
+    async def ask(self, *requests: int) -> list[trio.CancelScope]:
+        scopes = [trio.CancelScope() for _ in requests]
+        for request, scope in zip(requests, scopes, strict=True):
+            self._nursery.start_soon(self._ask, request, scope)
+            await wait_all_tasks_blocked()
+        return scopes
 
+    async def _ask(self, request: int, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                self.answers[request] = await self._batches.do(request)
+            except (StoreUnavailable, ValueError) as error:
+                self.answers[request] = type(error)
 
-@asynccontextmanager
-async def asked(*numbers: int, batch_max: int = 64) -> AsyncIterator[Doubling]:
-    """All at once; answered after the block."""
-    doubling = Doubling(batch_max)
-    async with trio.open_nursery() as serving:
-        await serving.start(doubling.batches.run)
-        async with trio.open_nursery() as asking:
-            for number in numbers:
-                asking.start_soon(doubling.ask, number)
-                await wait_all_tasks_blocked()
-            yield doubling
-            doubling.gate.set()
-        serving.cancel_scope.cancel()
+    async def answer(self, batches: int = 1) -> None:
+        for _ in range(batches):
+            self._turns.release()
+            await wait_all_tasks_blocked()
 
 
-async def test_what_queues_up_goes_together_in_its_order() -> None:
-    async with asked(1, 2, 3, 4, 5, batch_max=3) as doubling:
-        pass
-    assert doubling.served == [[1], [2, 3, 4], [5]]
-    assert doubling.answers == {1: 2, 2: 4, 3: 6, 4: 8, 5: 10}
+async def test_who_asks_meanwhile_is_served_together(nursery: trio.Nursery) -> None:
+    desk = Desk(nursery)
+    await desk.ask(1)
+    assert desk.served == [[1]], "alone, and at once"
+    await desk.ask(2, 3, 4)
+    assert desk.served == [[1]], "one batch at a time"
+    await desk.answer()
+    assert desk.answers == {1: 1}
+    assert desk.served == [[1], [2, 3, 4]]
+    await desk.answer()
+    assert desk.answers == {1: 1, 2: 2, 3: 2, 4: 2}
+    await desk.ask(5)
+    assert desk.served[2:] == [[5]]
 
 
-async def test_who_is_at_fault_answers_alone_for_it() -> None:
-    async with asked(1, 2, 13, 3) as doubling:
-        pass
-    assert doubling.served == [[1], [2, 13, 3], [2], [13], [3]]
-    assert doubling.answers == {1: 2, 2: 4, 13: ValueError, 3: 6}
+async def test_what_began_before_it_was_asked_is_no_answer(nursery: trio.Nursery) -> None:
+    desk = Desk(nursery)
+    await desk.ask(1, 1)
+    await desk.answer()
+    assert desk.served == [[1], [1]]
 
 
-async def test_what_nobody_knows_nobody_is_told() -> None:
-    async with asked(1, 2, 3) as doubling:
-        doubling.away = True
-    assert doubling.served == [[1], [2, 3]], "not again one by one"
-    assert set(doubling.answers.values()) == {StoreUnavailable}
+async def test_no_batch_is_larger_than_it_may_be(nursery: trio.Nursery) -> None:
+    desk = Desk(nursery, batch_max=2)
+    await desk.ask(1, 2, 3, 4, 5, 6)
+    await desk.answer(4)
+    assert desk.served == [[1], [2, 3], [4, 5], [6]]
+    assert desk.answers == {1: 1, 2: 2, 3: 2, 4: 3, 5: 3, 6: 4}
 
 
-async def test_who_has_hung_up_is_served_all_the_same() -> None:
-    async with asked(1) as doubling:
-        with trio.move_on_after(0):
-            await doubling.batches.do(2)
-    assert doubling.served == [[1], [2]]
+async def test_who_is_at_fault_answers_alone_for_it(nursery: trio.Nursery) -> None:
+    desk = Desk(nursery)
+    await desk.ask(1, 2, FAULTY, 3)
+    await desk.answer(5)
+    assert desk.served[:2] == [[1], [2, FAULTY, 3]]
+    assert sorted(desk.served[2:]) == [[2], [3], [FAULTY]]
+    assert desk.answers.pop(FAULTY) is ValueError
+    assert set(map(type, desk.answers.values())) == {int}
+
+
+async def test_what_nobody_knows_nobody_is_told(nursery: trio.Nursery) -> None:
+    desk = Desk(nursery)
+    await desk.ask(1, 2, 3)
+    await desk.answer()
+    desk.away = True
+    await desk.answer()
+    assert desk.served == [[1], [2, 3]], "not again one by one"
+    assert desk.answers == {1: 1, 2: StoreUnavailable, 3: StoreUnavailable}
+    desk.away = False
+    await desk.ask(4)
+    await desk.answer()
+    assert desk.answers[4] == 3
+
+
+@pytest.mark.parametrize("serving", [False, True], ids=["while it waits", "while it is served"])
+async def test_the_others_are_served_when_who_leads_them_is_cancelled(
+    nursery: trio.Nursery, serving: bool
+) -> None:
+    desk = Desk(nursery)
+    await desk.ask(1)
+    leader, *_ = await desk.ask(2, 3, 4)
+    if serving:
+        await desk.answer()
+    leader.cancel()
+    await wait_all_tasks_blocked()
+    await desk.answer(2)
+    assert sorted(desk.served[-1]) == [3, 4]
+    assert desk.answers == {1: 1, 3: len(desk.served), 4: len(desk.served)}
+
+
+async def test_who_waits_may_be_cancelled(nursery: trio.Nursery) -> None:
+    desk = Desk(nursery)
+    await desk.ask(1)
+    _, follower = await desk.ask(2, 3)
+    follower.cancel()
+    await desk.answer(2)
+    assert desk.served == [[1], [2, 3]]
+    assert desk.answers == {1: 1, 2: 2}
