@@ -1,4 +1,4 @@
-"""`python -m bench.restart`: a room whose server is restarted under load; is anything lost? Writes
+"""`python -m bench.restart`: rolling restarts under a room that tips; is anything lost? Writes
 bench/results/restart-<time>.json, and prints a table."""
 
 import argparse
@@ -52,7 +52,7 @@ def restart_lines(result: RestartResult) -> Iterator[str]:
     yield f"\n  {result.command}"
     yield f"  {machine.cpu}, {machine.cores} cores, Python {machine.python}, seed {result.seed}"
     yield from title(
-        f"Restarts: {result.members:,} members, {result.tips_per_s:g} tips/s all the while"
+        f"Rolling restarts: {result.members:,} members, {result.tips_per_s:g} tips/s all the while"
     )
     yield row("ms", ("samples", "p50", "p95", "p99", "max"))
     for number, each in enumerate(result.rounds, start=1):
@@ -60,8 +60,8 @@ def restart_lines(result: RestartResult) -> Iterator[str]:
     for number, each in enumerate(result.rounds, start=1):
         yield fact(
             f"restart {number}",
-            f"drained in {each.drain_s:.2f} s, up in {each.start_s:.2f} s; no tip was answered "
-            f"for {each.silent_s:.2f} s",
+            f"drained in {each.drain_s:.2f} s, taken over in {each.take_over_s:.2f} s; no tip was "
+            f"answered for {each.silent_s:.2f} s",
         )
     yield fact(
         "tips",

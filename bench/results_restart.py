@@ -1,4 +1,4 @@
-"""What restarts under load came to, as it is written to JSON."""
+"""What rolling restarts under load came to, as it is written to JSON."""
 
 import msgspec
 
@@ -9,8 +9,8 @@ from bench.placement import Machine, Placement
 class RestartRound(msgspec.Struct, frozen=True, kw_only=True):
     drain_s: float
     """From the signal to the end of the process."""
-    start_s: float
-    """From there to the next one, ready."""
+    take_over_s: float
+    """From there until the next one, which stood by, takes requests."""
     back: Distribution
     """Of every member, from there to its snapshot, ms."""
     silent_s: float

@@ -1,6 +1,6 @@
-"""Restarts of the whole server under load: one room whose members tip all the while. The server is
-told to stop, as a deployment does it, and started anew on the same ports. Is anything lost, and how
-long does it take until everyone is back?
+"""Rolling restarts of the whole server under load: one room whose members tip all the while. The
+next server is started and stands by; the first is told to stop, as a deployment does it, and the
+next takes over, on the same ports. Is anything lost, and how long until everyone is back?
 
 Every member is over the Python client, which comes back and resumes as a page does. Each tip of a
 tipper has another amount, so that every member can tell which tips he was told of.
@@ -8,6 +8,7 @@ tipper has another amount, so that every member can tell which tips he was told 
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -68,7 +69,7 @@ def run_restarts(
     """Raises BenchFailed when the room does not fill, or does not fill again."""
     booth = TokenBooth()
     with run_database(folder / "postgres", placement.database) as database:
-        scenario = _Scenario(plan, booth, database, placement, progress, folder / "server")
+        scenario = _Scenario(plan, booth, database, placement, progress, folder)
         started_at_utc = datetime.now(UTC)
         trio.run(scenario.run)
     members = scenario.members
@@ -142,14 +143,15 @@ class _Scenario:
         database: DatabaseProcess,
         placement: Placement,
         progress: Progress,
-        data_dir: Path,
+        folder: Path,
     ) -> None:
         self._plan = plan
         self._booth = booth
         self._database = database
         self._placement = placement
         self._progress = progress
-        self._data_dir = data_dir
+        self._folder = folder
+        self._started = 0
         self._pages = quiet_rooms(1, plan.members)
         self._draw = random.Random(plan.seed)
         self._ports = (0, 0)
@@ -195,25 +197,32 @@ class _Scenario:
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(running.close)
 
-    async def _start(self, running: ExitStack) -> ServerProcess:
+    async def _start(
+        self, running: ExitStack, on_standby: Callable[[], object] | None = None
+    ) -> ServerProcess:
         http_port, socket_port = self._ports
+        self._started += 1
         starting = run_server(
-            self._data_dir,
+            self._folder / f"server-{self._started}",
             self._placement.server,
             self._database.dsn,
             self._booth.secret,
             self._booth.admin(),
             http_port=http_port,
             socket_port=socket_port,
+            on_standby=on_standby,
         )
         return await trio.to_thread.run_sync(running.enter_context, starting)
 
     async def _restart(self, running: ExitStack) -> ExitStack:
-        told_s = trio.current_time()
-        await trio.to_thread.run_sync(running.close)
-        ended_s = trio.current_time()
-        anew = ExitStack()
-        await self._start(anew)
+        anew, stands_by = ExitStack(), trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._start, anew, lambda: token.run_sync_soon(stands_by.set))
+            await stands_by.wait()
+            told_s = trio.current_time()
+            await trio.to_thread.run_sync(running.close)
+            ended_s = trio.current_time()
         ready_s = trio.current_time()
         with trio.fail_after(BACK_TIMEOUT_S):
             for member in self.members:
@@ -224,7 +233,7 @@ class _Scenario:
         self.rounds.append(
             RestartRound(
                 drain_s=ended_s - told_s,
-                start_s=ready_s - ended_s,
+                take_over_s=ready_s - ended_s,
                 back=distribution(int(max(0.0, back_s) * NS_PER_S) for back_s in backs),
                 silent_s=min(after, default=trio.current_time()) - max(before, default=told_s),
             )

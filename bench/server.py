@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Final
@@ -146,8 +146,10 @@ def run_server(
     *,
     http_port: int = 0,
     socket_port: int = 0,
+    on_standby: Callable[[], object] | None = None,
 ) -> Iterator[ServerProcess]:
-    """Ready inside the block. `settings`: more TIPROOM_... of its environment. Raises BenchFailed
+    """Ready inside the block. `settings`: more TIPROOM_... of its environment. `on_standby`: called
+    from another thread once it waits for another server to end. Raises BenchFailed
     when it does not come up or does not stop cleanly; a BenchFailed out of the block tells the end
     of its log, too."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -170,7 +172,7 @@ def run_server(
     log = data_dir / "server.log"
     try:
         pin(process.pid, cores)
-        yield ServerProcess(process, _wait_until_ready(process, log), admin_token)
+        yield ServerProcess(process, _wait_until_ready(process, log, on_standby), admin_token)
         process.terminate()
         status = process.wait(STOP_TIMEOUT_S)
         if status != 0:
@@ -190,7 +192,9 @@ def _signal_if_there(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, Any]:
+def _wait_until_ready(
+    process: subprocess.Popen[str], log: Path, on_standby: Callable[[], object] | None
+) -> dict[str, Any]:
     """The `ready` entry of the server's log. The rest of the log goes to a file by a thread that
     sleeps as long as nothing is logged."""
     assert process.stderr is not None
@@ -202,6 +206,8 @@ def _wait_until_ready(process: subprocess.Popen[str], log: Path) -> dict[str, An
             for line in lines:
                 file.write(line)
                 file.flush()
+                if on_standby is not None and '"stands_by"' in line:
+                    on_standby()
                 if not found and '"ready"' in line:
                     found.update(json.loads(line))
                     settled.set()

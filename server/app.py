@@ -1,8 +1,8 @@
 """The one place that wires everything: database, actors, sockets, HTTP; and their end.
 
-Start: PostgreSQL -> migrations -> months -> actors -> relay -> ports. End: the ports close and
-members are told to come back; what was accepted is settled, written and handed over; then the
-database goes.
+Start: PostgreSQL -> this server's turn -> migrations -> months -> actors -> relay -> ports. End:
+the ports close and members are told to come back; what was accepted is settled, written and handed
+over; then the database goes, and it is another server's turn.
 """
 
 import logging
@@ -61,6 +61,7 @@ from server.store.embedded import EmbeddedFailed, embedded
 from server.store.migrate import MigrationRefused, migrate
 from server.store.months import keep_months_ahead
 from server.store.store import Store, open_store
+from server.store.turn import keep_turn
 from server.tip_menus import TipMenus
 from server.vendors.lovense import Lovense, open_lovense
 from server.vendors.toy_sessions import ToySessions, VendorUrls
@@ -88,23 +89,47 @@ class Ready(msgspec.Struct, frozen=True):
 
 
 async def run(settings: Settings, stop: trio.Event, announce: Callable[[Ready], None]) -> None:
-    """Serve until `stop` is set. `announce` is called once both ports take requests. Raises
-    StartFailed (in a group) when it does not come to that for a reason outside of this program."""
-    async with open_database(settings) as store:
-        if settings.demo:
-            await seed_demo(store)
-        await _serve(settings, store, stop, announce)
+    """Serve until `stop` is set, once no other server has this database. `announce` is called once
+    both ports take requests. Raises StartFailed (in a group) when it does not come to that for a
+    reason outside of this program."""
+    async with _postgres(settings) as (dsn, bridge), trio.open_nursery() as nursery:
+        await _wait_for_turn(nursery, dsn, bridge, stop)
+        if not stop.is_set():
+            async with _migrated_store(dsn, bridge) as store:
+                if settings.demo:
+                    await seed_demo(store)
+                await _serve(settings, store, stop, announce)
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Store]:
     """The migrated store: of an existing server, or of the embedded one. Raises StartFailed."""
+    async with _postgres(settings) as (dsn, bridge), _migrated_store(dsn, bridge) as store:
+        yield store
+
+
+@asynccontextmanager
+async def _postgres(settings: Settings) -> AsyncIterator[tuple[str, Bridge]]:
     async with AsyncExitStack() as stack:
         dsn = settings.database_url
         if dsn is None:
             dsn = await stack.enter_async_context(_embedded(settings.data_dir / "postgres"))
-        bridge = await stack.enter_async_context(open_bridge())
-        yield await stack.enter_async_context(_migrated_store(dsn, bridge))
+        yield dsn, await stack.enter_async_context(open_bridge())
+
+
+async def _wait_for_turn(nursery: trio.Nursery, dsn: str, bridge: Bridge, stop: trio.Event) -> None:
+    """Or for `stop`."""
+    async with trio.open_nursery() as waiting:
+
+        async def stop_waiting() -> None:
+            await stop.wait()
+            waiting.cancel_scope.cancel()
+
+        waiting.start_soon(stop_waiting)
+        with _database_usable():
+            await nursery.start(keep_turn, bridge, dsn, stop.set)
+        waiting.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -125,18 +150,25 @@ async def _embedded(data_dir: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _migrated_store(dsn: str, bridge: Bridge) -> AsyncIterator[Store]:
     async with AsyncExitStack() as stack:
-        try:
+        with _database_usable():
             await migrate(bridge, dsn)
             store = await stack.enter_async_context(open_store(dsn, bridge))
-        except MigrationRefused as error:
-            raise StartFailed(f"the database cannot be migrated: {error}") from error
-        except (asyncpg.InterfaceError, ValueError) as error:
-            # A URL that cannot be read. Its text may quote the URL, and with it a password.
-            raise StartFailed("the database cannot be used: check DATABASE_URL") from error
-        except (StoreUnavailable, OSError, asyncpg.PostgresError) as error:
-            what = str(error).partition("\n")[0] or type(error).__name__
-            raise StartFailed(f"the database cannot be used: {what}") from error
         yield store
+
+
+@contextmanager
+def _database_usable() -> Iterator[None]:
+    """Raises StartFailed where it is not."""
+    try:
+        yield
+    except MigrationRefused as error:
+        raise StartFailed(f"the database cannot be migrated: {error}") from error
+    except (asyncpg.InterfaceError, ValueError) as error:
+        # A URL that cannot be read. Its text may quote the URL, and with it a password.
+        raise StartFailed("the database cannot be used: check DATABASE_URL") from error
+    except (StoreUnavailable, OSError, asyncpg.PostgresError) as error:
+        what = str(error).partition("\n")[0] or type(error).__name__
+        raise StartFailed(f"the database cannot be used: {what}") from error
 
 
 async def _serve(

@@ -101,12 +101,17 @@ class ServerProcess:
         self._process.kill()
         self._process.wait(STOP_TIMEOUT_S)
 
-    def restart(self) -> None:
-        """On the same ports, so that pages find it again."""
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Of HTTP and of sockets; of its last life, when it has ended."""
         http_port, socket_port = (
             int(url.rsplit(":", 1)[1]) for url in (self.http_url, self.socket_url)
         )
-        self.start(http_port, socket_port)
+        return http_port, socket_port
+
+    def restart(self) -> None:
+        """On the same ports, so that pages find it again."""
+        self.start(*self.ports)
 
     def _read(self, lines: IO[str], ready: threading.Event) -> None:
         with lines:

@@ -22,6 +22,13 @@ LIST_MIGRATIONS: Final = "SELECT name, checksum FROM schema_migrations"
 
 RECORD_MIGRATION: Final = "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)"
 
+# ---- the server's turn -----------------------------------------------------------------------
+
+TRY_TURN: Final = "SELECT pg_try_advisory_lock(8466836)"
+
+WAIT_FOR_TURN: Final = "SELECT pg_advisory_lock(8466836)"
+"""Held by the session, as long as its server runs."""
+
 # ---- ledger ----------------------------------------------------------------------------------
 
 POST_TRANSFERS: Final = """
