@@ -1,16 +1,28 @@
-"""A real server in a process of its own, started and stopped as an operator does."""
+"""A real server in a process of its own, stopped as an operator does.
+
+To import the server's modules is four fifths of its start. One process of a test run does so, and
+every server is forked from it; tests/e2e/test_start_errors.py and tests/bench start theirs anew.
+"""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import threading
+from collections.abc import Mapping, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Final
+
+from server import cli
 
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
+
+_FORKS: Final = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["__main__", "server.cli"])
 
 
 class ServerProcess:
@@ -22,7 +34,7 @@ class ServerProcess:
         self.socket_url = ""
         self.log: list[dict[str, Any]] = []
         self._environment = {**os.environ, **environment}
-        self._process: subprocess.Popen[str] | None = None
+        self._process: ForkServerProcess | None = None
         self._ready = threading.Event()
         self._news = threading.Condition()
 
@@ -31,26 +43,25 @@ class ServerProcess:
         # Of this process alone: the end of an earlier one is noticed at any time.
         self._ready = threading.Event()
         self.http_url = self.socket_url = ""
-        self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "server.cli", "run", "--demo"),
-                *("--data-dir", str(self.data_dir)),
-                *("--http-port", str(http_port), "--socket-port", str(socket_port)),
-            ],
-            env=self._environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
+        arguments = [
+            *("run", "--demo", "--data-dir", str(self.data_dir)),
+            *("--http-port", str(http_port), "--socket-port", str(socket_port)),
+        ]
+        reading, writing = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(
+            target=_serve, args=(arguments, self._environment, writing), daemon=True
         )
-        assert self._process.stderr is not None
-        reading = (self._process.stderr, self._ready)
-        threading.Thread(target=self._read, args=reading, daemon=True).start()
+        self._process.start()
+        writing.close()  # the child's copy is the only one: its end is the end of the lines
+        following = (reading, self._ready)
+        threading.Thread(target=self._read, args=following, daemon=True).start()
         assert self._ready.wait(READY_TIMEOUT_S), self.last_lines
         assert self.http_url, self.last_lines
 
     @property
     def pid(self) -> int:
         assert self._process is not None
+        assert self._process.pid is not None
         return self._process.pid
 
     @property
@@ -62,7 +73,7 @@ class ServerProcess:
 
     @property
     def is_running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self._process.is_alive()
 
     @property
     def last_lines(self) -> list[dict[str, Any]]:
@@ -90,16 +101,15 @@ class ServerProcess:
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> int:
         """As Ctrl-C does. The exit status; an ended process gives its own."""
-        assert self._process is not None
-        if self._process.poll() is None:
-            self._process.send_signal(by)
-        return self._process.wait(STOP_TIMEOUT_S)
+        if self.is_running:
+            os.kill(self.pid, by)
+        return self._ended()
 
     def kill(self) -> None:
         """As a power cut does: no clean-up of any kind."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(STOP_TIMEOUT_S)
+        self._ended()
 
     @property
     def ports(self) -> tuple[int, int]:
@@ -113,8 +123,15 @@ class ServerProcess:
         """On the same ports, so that pages find it again."""
         self.start(*self.ports)
 
-    def _read(self, lines: IO[str], ready: threading.Event) -> None:
-        with lines:
+    def _ended(self) -> int:
+        """Its exit status. Raises AssertionError with its log if it does not end in time."""
+        assert self._process is not None
+        self._process.join(STOP_TIMEOUT_S)
+        assert self._process.exitcode is not None, self.last_lines
+        return self._process.exitcode
+
+    def _read(self, reading: Connection, ready: threading.Event) -> None:
+        with reading, open(reading.fileno(), encoding="utf-8", closefd=False) as lines:
             for line in lines:
                 try:
                     entry = json.loads(line)
@@ -127,6 +144,16 @@ class ServerProcess:
                     self.http_url, self.socket_url = entry["http_url"], entry["socket_url"]
                     ready.set()
         ready.set()  # it has ended: whoever waits must see that
+
+
+def _serve(arguments: Sequence[str], environment: Mapping[str, str], log: Connection) -> None:
+    """In the new process, which has nothing of the test's but what it is given here."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(log.fileno(), sys.stderr.fileno())
+    log.close()
+    sys.exit(cli.main(arguments))
 
 
 def start_demo(data_dir: Path, **environment: str) -> ServerProcess:
