@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
+from wsproto.utilities import LocalProtocolError
 
 from bench.client.backoff import LOST_WITHOUT_A_WORD, Backoff, come_back_s, read_reason
 from bench.client.credentials import Credentials, NoCredentials, refresh_in_s
@@ -404,6 +405,10 @@ class RoomClient:
                 ended = await self._open_and_converse()
             except* (NotOpened, ConnectionRejected, NoCredentials) as group:
                 ended = _Ended(reason=str(_first(group)))
+            except* LocalProtocolError:
+                # trio-websocket wants to answer a ping that crossed with our close frame.
+                if not self._closing:
+                    raise
         if self._connection.cancelled_caught and not self._closing:
             ended = _Ended(reason="no answer")
         self._connection = None

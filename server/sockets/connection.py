@@ -28,6 +28,8 @@ INTERNAL_ERROR: Final = 1011
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on, 0 s: the kernel keeps nothing for a peer that does not take it."""
 _DISCARD_BYTES: Final = 16 * 1024
+_NEAR_HEARTBEATS: Final = 2
+"""So that a heartbeat that comes late still comes before the deadline."""
 
 
 class Connection:
@@ -38,6 +40,7 @@ class Connection:
         "_close_by_s",
         "_come_back_in_s",
         "_deadline_code",
+        "_deadline_s",
         "_limits",
         "_nursery",
         "_patience",
@@ -84,6 +87,7 @@ class Connection:
         self._limits = limits
         self._come_back_in_s = come_back_in_s
         self._nursery: trio.Nursery | None = None
+        self._deadline_s = math.inf
         self._deadline_code: CloseCode | None = None
         self._patience: trio.CancelScope | None = None
         self._close_by_s = math.inf
@@ -111,8 +115,17 @@ class Connection:
     def close_at(self, deadline_s: float, code: CloseCode | None) -> None:
         """Close with `code` when trio's clock reaches `deadline_s`, instead of at the deadline
         given before. None: drop it, there is nobody to tell yet."""
-        self._deadline_code = code
-        self.nursery.cancel_scope.deadline = deadline_s
+        self._deadline_s, self._deadline_code = deadline_s, code
+        self.mind_deadline()
+
+    def mind_deadline(self) -> None:
+        """With each heartbeat, too: trio is told of a deadline once it comes near. One that nobody
+        waits for any more stays in its heap until its moment, 400 bytes for each member who has
+        gone, for as long as his token would have been good."""
+        if self._nursery is not None:
+            near_s = trio.current_time() + _NEAR_HEARTBEATS * self._limits.heartbeat_s
+            is_near = self._deadline_s <= near_s
+            self._nursery.cancel_scope.deadline = self._deadline_s if is_near else math.inf
 
     def send(self, frame: ServerFrame) -> None:
         """Encode and send to this member alone, now."""

@@ -1,5 +1,5 @@
-"""Heartbeats: a timer wheel of members. One task pings the members of one slot after the other, and
-closes those who have fallen silent.
+"""Heartbeats: a timer wheel of members. One task pings the members of one slot after the other,
+closes those who have fallen silent, and lets each look at its own deadline.
 """
 
 from typing import Final, NoReturn
@@ -47,6 +47,7 @@ class HeartbeatWheel:
     def _beat(self, slot: dict[int, Connection]) -> None:
         silent_since_s = trio.current_time() - SILENT_INTERVALS_MAX * self._interval_s
         for connection in list(slot.values()):  # a ping that fails may end its connection
+            connection.mind_deadline()
             if connection.incoming.last_heard_s < silent_since_s:
                 connection.close(CloseCode.HEARTBEAT_LOST)
             else:

@@ -88,6 +88,10 @@ class RoomServer:
         await self._send(self._sockets[-1][0], frame)
         await wait_all_tasks_blocked()
 
+    async def say(self, data: bytes) -> None:
+        """As it is, on the newest connection."""
+        await self._sockets[-1][1].send_all(data)
+
     async def close(self, code: int, reason: str = "") -> None:
         await self._sockets[-1][0].aclose(code, reason)
         await wait_all_tasks_blocked()

@@ -249,6 +249,31 @@ async def test_it_leaves_with_a_close_frame_and_for_good() -> None:
 
 
 @on_a_clock_that_jumps
+async def test_it_leaves_though_a_ping_crosses_with_its_close_frame() -> None:
+    async with visit() as one:
+        open_stream = one.client._open_stream
+
+        async def open_and_be_pinged_at_the_end() -> trio.abc.Stream:
+            stream = await open_stream()
+            send_all = stream.send_all
+
+            async def send(data: bytes | bytearray | memoryview) -> None:
+                if data[0] == 0x88:
+                    await one.server.say(b"\x89\x00")
+                await send_all(data)
+
+            stream.send_all = send  # type: ignore[method-assign]
+            return stream
+
+        one.client._open_stream = open_and_be_pinged_at_the_end
+        await one.server.break_off()
+        await one.client.online()
+        one.client.close()
+        await trio.sleep(60)  # nobody reads the answer to the close frame any more
+        await one.settled("closed")
+
+
+@on_a_clock_that_jumps
 async def test_it_can_leave_while_it_waits_to_come_back() -> None:
     async with visit() as one:
         one.server.reachable = False

@@ -1,5 +1,6 @@
 """The timer wheel: each member once in an interval; the silent are closed."""
 
+import math
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
@@ -92,3 +93,22 @@ def test_the_silent_are_closed_and_those_who_left_are_not_pinged() -> None:
         assert (received(gone_peer), gone.close_code) == (b"", None)
 
     on_wheel(test, 3)
+
+
+def test_a_deadline_is_kept_to_the_moment_and_is_not_trios_while_it_is_far() -> None:
+    async def test(_wheel: HeartbeatWheel, made: Members) -> None:
+        [(connection, _)] = made
+        connection.incoming.last_heard_s = math.inf
+        deadline_s = trio.current_time() + 1000.3
+        async with trio.open_nursery() as nursery:
+            connection.attach(nursery)
+            connection.close_at(deadline_s, CloseCode.TOKEN_EXPIRED)
+            assert nursery.cancel_scope.deadline == math.inf
+            await trio.sleep_until(deadline_s - INTERVAL_S)
+            assert nursery.cancel_scope.deadline == deadline_s
+            await trio.sleep_forever()
+        assert trio.current_time() == deadline_s
+        connection.settle(nursery.cancel_scope)
+        assert connection.close_code == CloseCode.TOKEN_EXPIRED
+
+    on_wheel(test, 1)
