@@ -1,7 +1,8 @@
 """Fan-out: a room's way to its members' sockets (`actors.ports.Delivery`).
 
 What a room says in one turn is gathered and leaves at its end, with `flush`: one write for each
-member, whatever it consists of. `flush` is the hot path of the server.
+member, whatever it consists of. Only a command leaves at once. `flush` is the hot path of the
+server.
 """
 
 from collections import Counter, deque
@@ -109,7 +110,11 @@ class FanOut:
             return
         if isinstance(frame, Snapshot):
             self._complete(session_id)
-        if connection.outbox.gather(delivery_of(frame), data):
+        delivery = delivery_of(frame)
+        if delivery.stoppable:
+            # A command, now: else the model's would wait until those of a thousand are encoded.
+            connection.outbox.write(((delivery, data),), data)
+        elif connection.outbox.gather(delivery, data):
             self._own_due.append(connection.outbox)
 
     def broadcast(self, room_id: str, event: RoomEvent) -> None:
@@ -127,7 +132,7 @@ class FanOut:
             self._write_portion(audience)
 
     def flush(self) -> None:
-        """Write all that was gathered: own frames first, for a command must not wait for what a
+        """Write all that was gathered: own frames first, for an answer must not wait for what a
         thousand others are told."""
         own_due, self._own_due = self._own_due, []
         for outbox in own_due:

@@ -23,6 +23,9 @@ _log = structlog.get_logger(__name__)
 LISTEN_BACKLOG: Final = 4096
 ACCEPT_BACKOFF_S: Final = 0.1
 """Out of descriptors or buffers: the kernel keeps those who wait; trying at once would spin."""
+TURNS_BETWEEN_CROWDS: Final = 8
+"""Of the scheduler, where more want in than are accepted in one: about what a handshake takes. So
+the first of a storm are in at once, and not all of them at its end."""
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _BUSY_ANSWER: Final = (
@@ -132,6 +135,9 @@ class SocketServer:
                     await trio.sleep(ACCEPT_BACKOFF_S)
                     break
                 self._welcome(sock, _address_key(address), nursery)
+            else:
+                for _ in range(TURNS_BETWEEN_CROWDS):
+                    await trio.lowlevel.checkpoint()
 
     def _welcome(self, sock: socket.socket, address: str, nursery: trio.Nursery) -> None:
         sock.setblocking(False)

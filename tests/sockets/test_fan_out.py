@@ -16,7 +16,8 @@ from websockets.typing import Subprotocol
 
 from protocol.codec import CODECS, JSON, MSGPACK
 from protocol.errors import CloseCode
-from protocol.frames import Connect, Ok, PresenceChanged, Snapshot, Tip, ToysStopped
+from protocol.frames import Command, Connect, Ok, PresenceChanged, Snapshot, Tip, ToysStopped
+from protocol.lovense import Integration, VendorCall
 from server.sockets.fan_out import OTHER_CODES
 from tests.conformance.wire import frames_of
 from tests.sockets.conftest import (
@@ -368,6 +369,17 @@ async def test_events_that_come_while_others_are_written_leave_together(
                 sizes.append(len(list(frames_of(got))))
             assert sizes == ([1, 2] if stream is early else [3]), "one write each"
             await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_command_does_not_wait_for_the_end_of_the_turn(house: House) -> None:
+    """Behind what was said to the same member before."""
+    call = VendorCall(Integration.CAM_KIT, "sendTip", (5, "ann"))
+    command = Command("c-1", "tip-1", 1, call, 1, 4_102_444_800_000)
+    async with house.member() as client:
+        [connection] = house.delivery
+        house.delivery.send(connection.session_id, Ok(7))
+        house.delivery.send(connection.session_id, command)
+        assert [await client.hear() for _ in range(2)] == [Ok(7), command]
 
 
 async def test_what_has_patience_leaves_with_what_has_none(start_house: StartHouse) -> None:
