@@ -14,6 +14,7 @@ def nothing_left_for_the_collector(but: Collection[str] = ()) -> Iterator[None]:
     """What happens inside leaves no cycle, but for objects of these kinds. Do it once before, for
     what is made once."""
     gc.collect()
+    gc.freeze()  # what others have made: a thread of theirs may end meanwhile
     gc.disable()
     try:
         yield
@@ -23,6 +24,7 @@ def nothing_left_for_the_collector(but: Collection[str] = ()) -> Iterator[None]:
         freed = before - _kinds()
     finally:
         gc.enable()
+        gc.unfreeze()
     for kind in (*_UNTRACKED, *but):
         del freed[kind]
     assert not freed, f"left to the collector: {dict(freed)}"
