@@ -30,8 +30,19 @@ COMMAND_TIMEOUT_S: Final = 8.0
 """Of one statement; shorter than the whole unit's, so that the statement is named in the log."""
 CLOSE_TIMEOUT_S: Final = 2.0
 
+APPLICATION: Final = "tiproom"
+"""As PostgreSQL knows the sessions of a server."""
+
+KEEPALIVES: Final = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+}
+"""Of a host that vanished without a word PostgreSQL learns in a quarter of a minute."""
+
 _SESSION: Final = {
-    "application_name": "tiproom",
+    "application_name": APPLICATION,
+    **KEEPALIVES,
     "timezone": "UTC",
     # "Settled" is said to people: never before it is on disk, whatever the server's default.
     "synchronous_commit": "on",

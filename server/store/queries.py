@@ -29,6 +29,10 @@ TRY_TURN: Final = "SELECT pg_try_advisory_lock(8466836)"
 WAIT_FOR_TURN: Final = "SELECT pg_advisory_lock(8466836)"
 """Held by the session, as long as its server runs."""
 
+COUNT_SESSIONS: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = $1"""
+
 # ---- ledger ----------------------------------------------------------------------------------
 
 POST_TRANSFERS: Final = """

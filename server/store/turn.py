@@ -1,8 +1,10 @@
-"""One server at a time on a database: no room ever has two actors, and no toy two commands. Another
+"""One server at a time on a database: no room has two actors, and no toy two commands. Another
 server stands by, loaded and ready to connect, and has its turn the moment that the first has ended.
 
 The turn is an advisory lock of a session: it ends with its connection, whatever became of the
-process. `DATABASE_URL` must lead to PostgreSQL itself, not to a pooler that shares sessions.
+process. A server may lose that session alone, and live: so who was waiting for it waits until the
+other sessions of the first are gone, too. `DATABASE_URL` must lead to PostgreSQL itself, not to a
+pooler that shares sessions.
 """
 
 import asyncio
@@ -16,19 +18,20 @@ import trio
 
 from server.store import queries
 from server.store.bridge import Bridge
-from server.store.database import CONNECT_TIMEOUT_S, UNAVAILABLE
+from server.store.database import APPLICATION, CONNECT_TIMEOUT_S, KEEPALIVES, UNAVAILABLE
 
 RETRY_S: Final = 0.2
 """After the connection was lost; PostgreSQL may be starting."""
 STANDBY_RETRY_S: Final = 2.0
 """Of those that stand by: whoever had the turn is to find it free."""
 CLOSE_TIMEOUT_S: Final = 2.0
+LEAVE_TIMEOUT_S: Final = 75.0
+"""For the sessions of a server whose turn is over: longer than the longest drain that settings
+allow."""
+LEAVE_LOOK_S: Final = 0.05
 _SESSION: Final = {
-    "application_name": "tiproom turn",
-    # Of a host that vanished without a word the others learn in a quarter of a minute.
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "3",
-    "tcp_keepalives_count": "3",
+    "application_name": f"{APPLICATION} turn",
+    **KEEPALIVES,
     "statement_timeout": "0",
     "lock_timeout": "0",
 }
@@ -82,6 +85,8 @@ class _Held:
         self._connection = connection
         self.ended = asyncio.Event()
         connection.add_termination_listener(self._terminated)
+        if connection.is_closed():  # before there was a listener
+            self.ended.set()
 
     def _terminated(self, _connection: object) -> None:
         self.ended.set()
@@ -126,10 +131,22 @@ async def _wait(dsn: str) -> _Held:
     connection = await _connect(dsn)
     try:
         await connection.execute(queries.WAIT_FOR_TURN)
+        await _wait_for_leaving(connection)
     except BaseException:  # a stop among it
         connection.terminate()
         raise
     return _Held(connection)
+
+
+async def _wait_for_leaving(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Of the server before. At once where it has ended: it leaves the turn last of all."""
+    try:
+        async with asyncio.timeout(LEAVE_TIMEOUT_S):
+            # Nobody tells when another's session ends.
+            while await connection.fetchval(queries.COUNT_SESSIONS, APPLICATION):  # noqa: ASYNC110
+                await asyncio.sleep(LEAVE_LOOK_S)
+    except TimeoutError:
+        _log.warning("others_still_connected")
 
 
 async def _connect(dsn: str) -> "asyncpg.Connection[asyncpg.Record]":

@@ -9,6 +9,7 @@ import structlog
 import trio
 
 from server.store.bridge import Bridge
+from server.store.database import open_database
 from server.store.turn import keep_turn
 
 END_HOLDER = """
@@ -133,6 +134,23 @@ async def test_who_finds_another_in_its_place_hears_of_it(
     await end_holder()
     await second.has_turn.wait()
     await first.lost.wait()
+    await first.stop()
+    await second.stop()
+
+
+async def test_who_has_lost_its_turn_leaves_first(
+    start: Any, end_holder: Any, log: Log, bridge: Bridge, database_dsn: str
+) -> None:
+    """It lives, and its rooms with it, until its other sessions are gone."""
+    first = start()
+    await first.has_turn.wait()
+    second = start()
+    await log.said("stands_by")
+    async with open_database(database_dsn, bridge, 1):
+        await end_holder()
+        await first.lost.wait()
+        assert not second.has_turn.is_set()
+    await second.has_turn.wait()
     await first.stop()
     await second.stop()
 
